@@ -1,0 +1,1 @@
+"""Sources of frames: cameras, files, test patterns."""

@@ -1,0 +1,1 @@
+"""The real-time core. It imports no other package of this project."""

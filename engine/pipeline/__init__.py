@@ -1,0 +1,1 @@
+"""The threaded frame pipeline: capture, ring buffer, feeder, batch processor, display."""

@@ -1,0 +1,1 @@
+"""Everything that turns frames or prompts into pictures and words."""

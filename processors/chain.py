@@ -1,0 +1,116 @@
+"""A list of processors as one step of the pipeline; survives what they do wrong.
+
+A processor may raise, return too few pictures, pictures of the wrong size, or values that are not
+numbers. Each such failure is counted and reported at most once a second. What becomes of the
+frames depends on the processor: one that fails closed withholds them (a face that should have been
+hidden is never shown); any other is left out for this batch, the frames pass as they were, and
+after ``bypass_after`` failures in a row it is left out for good.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from engine.clock import Clock, monotonic
+from engine.errors import AvatarServerError
+from engine.pipeline.feeder import conform
+from engine.pipeline.frame import Frame
+from engine.pipeline.protocols import Processor
+
+log = logging.getLogger(__name__)
+
+REPORT_EVERY_S = 1.0
+
+
+class BadResult(AvatarServerError):
+    """A processor returned something other than one fitting picture for each frame."""
+
+
+class _Link:
+    """A processor and how it has fared."""
+
+    def __init__(self, processor: Processor) -> None:
+        self.processor = processor
+        self.faults = 0
+        self.in_a_row = 0
+        self.bypassed = False
+        self.reported_at = float("-inf")
+        self.reported_faults = 0
+
+
+class Chain:
+    """Applies processors in order.
+
+    Args:
+        processors: In the order in which they are applied; closed with the chain.
+        bypass_after: Failures in a row after which a processor is left out for good, unless it
+            fails closed.
+        clock: Seconds; used to limit the reports.
+    """
+
+    def __init__(
+        self, processors: Iterable[Processor], bypass_after: int = 10, clock: Clock = monotonic
+    ) -> None:
+        self._links = [_Link(processor) for processor in processors]
+        self._bypass_after = bypass_after
+        self._clock = clock
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The processors in order."""
+        return tuple(link.processor.name for link in self._links)
+
+    @property
+    def parallel(self) -> bool:
+        """Whether several threads may apply the chain at once: all its processors allow it."""
+        return all(link.processor.traits.parallel for link in self._links)
+
+    @property
+    def faults(self) -> Mapping[str, int]:
+        """Failures so far, by processor; only those that have failed."""
+        return {link.processor.name: link.faults for link in self._links if link.faults}
+
+    @property
+    def bypassed(self) -> tuple[str, ...]:
+        """Processors left out because they kept failing."""
+        return tuple(link.processor.name for link in self._links if link.bypassed)
+
+    def apply(self, frames: Sequence[Frame]) -> list[Frame]:
+        """The processed frames, in order; frames that must not be shown are left out.
+
+        A processor is given frames of one size at a time.
+        """
+        current = list(frames)
+        for link in self._links:
+            if link.bypassed or not current:
+                continue
+            current = [
+                frame
+                for _, run in groupby(current, key=lambda frame: frame.image.shape)
+                for frame in self._step(link, list(run))
+            ]
+        return current
+
+    def close(self) -> None:
+        """Close every processor."""
+        for link in self._links:
+            link.processor.close()
+
+    def _step(self, link: _Link, frames: list[Frame]) -> list[Frame]:
+        before = [frame.image.copy() for frame in frames] if self._may_spoil(link) else None
+        try:
+            results = link.processor.process(frames)
+            checked = _check(link.processor, frames, results)
+        except Exception as error:  # noqa: BLE001 - one processor must not end the stream
+            self._failed(link, error)
+            if link.processor.traits.fails_closed:
+                return []
+            if before is None:
+                return frames
+            return [
+                frame.with_image(image) for frame, image in zip(frames, before, strict=True)
+            ]
+        link.in_a_row = 0
+        return checked

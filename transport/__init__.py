@@ -1,0 +1,1 @@
+"""Ways in and out: HTTP, WebRTC, windows, files, and the pages."""

@@ -1,0 +1,70 @@
+"""The web application: all routes, with their guards, around the parts that it is given."""
+
+from aiohttp import web
+
+from engine.avatar.library import AvatarLibrary
+from engine.settings import ServerSettings
+from transport.http import avatars, guard, health, metrics, pages, streams, whep
+from transport.http.keys import LIBRARY, PROCESS, STREAMS
+from transport.http.process import Process
+from transport.http.routing import Route, add_routes, json_response, openapi
+from transport.http.version import VERSION
+from transport.sessions import StreamRegistry
+
+MAX_BODY = 1 << 20
+"""Bytes of a request's body; session descriptions are some kilobytes."""
+
+_DESCRIPTION = web.AppKey("description", dict)
+
+
+async def _get_openapi(request: web.Request, body: None) -> web.Response:
+    return json_response(request.app[_DESCRIPTION])
+
+
+ROUTES = (
+    *streams.ROUTES,
+    *avatars.ROUTES,
+    *whep.ROUTES,
+    *health.ROUTES,
+    *metrics.ROUTES,
+    Route("GET", "/openapi.json", _get_openapi, "This description."),
+)
+
+
+def make_app(
+    settings: ServerSettings, library: AvatarLibrary, registry: StreamRegistry
+) -> web.Application:
+    """Put the application together.
+
+    Starting and stopping it starts and stops the library and the streams.
+    """
+    app = web.Application(
+        client_max_size=MAX_BODY,
+        middlewares=[
+            guard.origins(settings.cors_origins),
+            guard.errors,
+            guard.tokens(settings.tokens),
+        ],
+    )
+    app[LIBRARY], app[STREAMS], app[PROCESS] = library, registry, Process()
+    app[_DESCRIPTION] = openapi(ROUTES, VERSION)
+    add_routes(app, ROUTES)
+    pages.add_pages(app)
+    app.on_response_prepare.append(guard.add_headers)
+    app.on_startup.append(_start)
+    app.on_shutdown.append(_end_streams)
+    app.on_cleanup.append(_stop)
+    return app
+
+
+async def _start(app: web.Application) -> None:
+    await app[LIBRARY].start()
+    await app[STREAMS].start()
+
+
+async def _end_streams(app: web.Application) -> None:
+    await app[STREAMS].close()
+
+
+async def _stop(app: web.Application) -> None:
+    await app[LIBRARY].close()

@@ -1,0 +1,11 @@
+"""Where the application keeps its parts; handlers find them by these keys."""
+
+from aiohttp import web
+
+from engine.avatar.library import AvatarLibrary
+from transport.http.process import Process
+from transport.sessions import StreamRegistry
+
+LIBRARY = web.AppKey("library", AvatarLibrary)
+STREAMS = web.AppKey("streams", StreamRegistry)
+PROCESS = web.AppKey("process", Process)

@@ -1,0 +1,301 @@
+"""``/streams``: viewers' streams, in the shape that clients of D-ID's streaming API know."""
+
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from engine.avatar.spec import REST_STATE
+from transport.http.keys import LIBRARY, STREAMS
+from transport.http.routing import Body, InvalidRequest, Route
+from transport.sessions import Stream
+
+_PREFIXES = ("/talks", "/clips")
+
+
+class CreateStream(Body):
+    """Which avatar to play: an id, or a pair of clips, or nothing for the default one."""
+
+    video_id: str | None = None
+    idle_video: str | None = None
+    gesture_video: str | None = None
+    use_ai: bool = False
+    session_timeout: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] | None = None
+
+
+class Description(BaseModel):
+    """A session description as browsers have it."""
+
+    type: str
+    sdp: str
+
+
+class IceServerBody(BaseModel):
+    """A STUN or TURN server as browsers take it."""
+
+    urls: list[str]
+    username: str | None = None
+    credential: str | None = None
+
+
+class CreatedStream(BaseModel):
+    """A new stream; the viewer answers the offer at ``/streams/{id}/sdp``."""
+
+    id: str
+    session_id: str
+    offer: Description
+    ice_servers: list[IceServerBody]
+    video_id: str
+    state: str
+
+
+class WithSession(Body):
+    """Carries the stream's secret."""
+
+    session_id: str | None = None
+
+
+class Answer(WithSession):
+    """The viewer's answer to the offer."""
+
+    answer: Description
+
+
+class IceCandidate(WithSession):
+    """One of the viewer's candidates; none ends them."""
+
+    candidate: str | None = None
+    sdpMid: str | None = None  # noqa: N815 - the name browsers use
+    sdpMLineIndex: int | None = None  # noqa: N815
+
+
+class StateRequest(WithSession):
+    """A state to go to, or an action to play once."""
+
+    state: str
+
+
+class Status(BaseModel):
+    """That it worked."""
+
+    status: str = "ok"
+
+
+class State(BaseModel):
+    """What plays from the next picture on."""
+
+    state: str
+
+
+class StreamInfo(BaseModel):
+    """A stream and its figures. Times are in milliseconds, rates per second."""
+
+    id: str
+    video_id: str
+    state: str
+    connection: str
+    age_seconds: float
+    codec: str | None
+    pictures_sent: int
+    late_sends: int
+    skipped_pictures: int
+    largest_lateness_ms: float
+    packets_sent: int
+    bytes_sent: int
+    retransmitted: int
+    keyframe_requests: int
+    round_trip_ms: float | None
+    fraction_lost: float
+    packets_lost: int
+    jitter_ms: float
+
+
+def describe(stream: Stream, now: float) -> StreamInfo:
+    """Return a stream's public description, without its secret."""
+    sender = stream.peer.sender
+    figures = sender.statistics
+    trip = figures.round_trip
+    return StreamInfo(
+        id=stream.id,
+        video_id=stream.avatar_id,
+        state=stream.state,
+        connection=stream.peer.connection_state,
+        age_seconds=round(now - stream.created, 3),
+        codec=sender.codec,
+        pictures_sent=figures.pictures,
+        late_sends=figures.lateness.later_than(0.005),
+        skipped_pictures=sender.player.skipped if sender.player else 0,
+        largest_lateness_ms=round(figures.lateness.largest * 1000, 3),
+        packets_sent=figures.packets,
+        bytes_sent=figures.bytes,
+        retransmitted=figures.retransmitted,
+        keyframe_requests=figures.keyframe_requests,
+        round_trip_ms=None if trip is None else round(trip * 1000, 3),
+        fraction_lost=figures.fraction_lost,
+        packets_lost=figures.packets_lost,
+        jitter_ms=round(figures.jitter * 1000, 3),
+    )
+
+
+def _find(request: web.Request, body: WithSession | None) -> Stream:
+    given = (body.session_id if body else None) or request.query.get("session_id")
+    return request.app[STREAMS].find(request.match_info["id"], given)
+
+
+async def create(request: web.Request, body: CreateStream) -> CreatedStream:
+    """Create a stream; see ``CreateStream``."""
+    library, streams = request.app[LIBRARY], request.app[STREAMS]
+    if body.use_ai:
+        raise InvalidRequest("use_ai: no AI processor is part of this server yet.")
+    if bool(body.idle_video) != bool(body.gesture_video):
+        raise InvalidRequest("idle_video and gesture_video must be given together.")
+    if body.idle_video and body.gesture_video:
+        avatar_id = await library.add_pair(body.idle_video, body.gesture_video)
+    else:
+        avatar_id = body.video_id or library.default_id()
+    stream, sdp = await streams.offer(avatar_id, body.session_timeout)
+    return CreatedStream(
+        id=stream.id,
+        session_id=stream.session_id,
+        offer=Description(type="offer", sdp=sdp),
+        ice_servers=[
+            IceServerBody(
+                urls=list(server.urls), username=server.username, credential=server.credential
+            )
+            for server in streams.webrtc.ice_servers
+        ],
+        video_id=avatar_id,
+        state=stream.state,
+    )
+
+
+async def take_answer(request: web.Request, body: Answer) -> Status:
+    """Take the viewer's answer."""
+    stream = _find(request, body)
+    if body.answer.type != "answer":
+        raise InvalidRequest("answer.type: expected 'answer'.")
+    await stream.peer.accept(body.answer.sdp)
+    return Status()
+
+
+async def take_candidate(request: web.Request, body: IceCandidate) -> Status:
+    """Take one of the viewer's candidates."""
+    stream = _find(request, body)
+    await stream.peer.add_candidate(body.candidate, body.sdpMid, body.sdpMLineIndex)
+    return Status()
+
+
+async def set_state(request: web.Request, body: StateRequest) -> State:
+    """Go to a state or play an action."""
+    return State(state=_find(request, body).request(body.state))
+
+
+async def interrupt(request: web.Request, body: WithSession) -> Status:
+    """Go back to rest."""
+    _find(request, body).request(REST_STATE)
+    return Status()
+
+
+async def get_stream(request: web.Request, body: None) -> StreamInfo:
+    """Describe one stream."""
+    streams = request.app[STREAMS]
+    return describe(_find(request, body), streams.now())
+
+
+async def list_streams(request: web.Request, body: None) -> list[StreamInfo]:
+    """Describe all streams."""
+    streams = request.app[STREAMS]
+    now = streams.now()
+    return [describe(stream, now) for stream in streams.streams()]
+
+
+async def delete_stream(request: web.Request, body: WithSession) -> Status:
+    """End a stream."""
+    await request.app[STREAMS].end(_find(request, body), "deleted")
+    return Status()
+
+
+_STREAM_ERRORS = {400: "The body is wrong.", 403: "Wrong session_id.", 404: "No such stream."}
+
+
+def _route(method: str, suffix: str, handler: Any, summary: str, **more: Any) -> Route:
+    path = "/streams" + suffix
+    return Route(
+        method, path, handler, summary, aliases=[prefix + path for prefix in _PREFIXES], **more
+    )
+
+
+ROUTES = (
+    _route(
+        "POST",
+        "",
+        create,
+        "Create a stream and get an offer.",
+        body=CreateStream,
+        answer=CreatedStream,
+        status=201,
+        errors={
+            400: "The body is wrong.",
+            403: "A clip is outside the allowed folders.",
+            404: "No such avatar.",
+            503: "At the limit, or the avatar is being compiled.",
+        },
+    ),
+    _route("GET", "", list_streams, "List the streams.", answer=list[StreamInfo]),
+    _route(
+        "GET",
+        "/{id}",
+        get_stream,
+        "Describe a stream.",
+        answer=StreamInfo,
+        query=["session_id"],
+        errors=_STREAM_ERRORS,
+    ),
+    _route(
+        "DELETE",
+        "/{id}",
+        delete_stream,
+        "End a stream.",
+        body=WithSession,
+        answer=Status,
+        query=["session_id"],
+        errors=_STREAM_ERRORS,
+    ),
+    _route(
+        "POST",
+        "/{id}/sdp",
+        take_answer,
+        "Answer the offer.",
+        body=Answer,
+        answer=Status,
+        errors=_STREAM_ERRORS
+        | {406: "The answer cannot be used.", 409: "It was answered already."},
+    ),
+    _route(
+        "POST",
+        "/{id}/ice",
+        take_candidate,
+        "Add a candidate.",
+        body=IceCandidate,
+        answer=Status,
+        errors=_STREAM_ERRORS,
+    ),
+    _route(
+        "POST",
+        "/{id}/state",
+        set_state,
+        "Go to a state or play an action.",
+        body=StateRequest,
+        answer=State,
+        errors=_STREAM_ERRORS,
+    ),
+    _route(
+        "POST",
+        "/{id}/interrupt",
+        interrupt,
+        "Go back to rest.",
+        body=WithSession,
+        answer=Status,
+        errors=_STREAM_ERRORS,
+    ),
+)

@@ -1,0 +1,272 @@
+"""The streams that exist: their limits, their secrets, and when they end by themselves."""
+
+import asyncio
+import hmac
+import logging
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+from engine.avatar.cuts import CutWalk
+from engine.avatar.library import AvatarLibrary
+from engine.avatar.pack import Pack
+from engine.avatar.player import Player
+from engine.avatar.spec import REST_STATE
+from engine.clock import Clock, monotonic
+from engine.errors import Conflict, Forbidden, NotFound, Unavailable
+from engine.settings import StreamSettings, WebRtcSettings
+from transport.webrtc.payload import PayloadCache
+from transport.webrtc.peer import Peer
+from transport.webrtc.sender import SenderStatistics
+
+_log = logging.getLogger(__name__)
+
+CHECK_INTERVAL = 1.0
+
+
+class StreamNotFound(NotFound):
+    """No stream has this id, or it has ended."""
+
+
+class WrongSession(Forbidden):
+    """The session_id is missing or not the stream's."""
+
+
+class TooManyStreams(Unavailable):
+    """The server serves as many streams as it may."""
+
+
+class NotConnected(Conflict):
+    """The stream has no connected viewer yet."""
+
+
+@dataclass(slots=True)
+class Stream:
+    """One viewer's stream.
+
+    Attributes:
+        id: Names it in the API.
+        session_id: The secret that every call on it must carry.
+        avatar_id: What it plays.
+        peer: The connection.
+        created: When, in seconds on the registry's clock.
+        ends: When it ends by itself, or None.
+        pending: A state that was asked for before the connection was up.
+    """
+
+    id: str
+    session_id: str
+    avatar_id: str
+    pack: Pack
+    peer: Peer
+    created: float
+    ends: float | None
+    pending: str | None = None
+
+    @property
+    def state(self) -> str:
+        """The state or action that plays, or will play first."""
+        player = self.peer.sender.player
+        return player.state if player is not None else (self.pending or REST_STATE)
+
+    @property
+    def connected(self) -> bool:
+        """Whether pictures are being sent."""
+        return self.peer.sender.player is not None
+
+    def request(self, name: str) -> str:
+        """Go to a state or play an action; return what plays.
+
+        Raises:
+            StateNotFound: There is no such state or action.
+        """
+        player = self.peer.sender.player
+        if player is None:
+            probe = CutWalk(self.pack, 0)
+            probe.request(name)
+            self.pending = name
+            return name
+        player.request(name)
+        return player.state
+
+
+class StreamRegistry:
+    """Creates, finds and ends streams.
+
+    Args:
+        library: Where packs come from.
+        settings: The ``streams`` section.
+        webrtc: The ``webrtc`` section.
+        compile_wait: Seconds to wait for an avatar that is being compiled.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        library: AvatarLibrary,
+        settings: StreamSettings,
+        webrtc: WebRtcSettings,
+        compile_wait: float,
+        clock: Clock = monotonic,
+    ) -> None:
+        self._library = library
+        self._settings = settings
+        self._webrtc = webrtc
+        self._compile_wait = compile_wait
+        self._clock = clock
+        self._streams: dict[str, Stream] = {}
+        self._reserved = 0
+        self._payloads = PayloadCache()
+        self._task: asyncio.Task[None] | None = None
+        self.created_total = 0
+        self.ended: dict[str, int] = {}
+        self.past = SenderStatistics()
+
+    async def start(self) -> None:
+        """Begin to end streams that are over."""
+        self._task = asyncio.create_task(self._watch(), name="stream-watch")
+
+    async def close(self) -> None:
+        """End every stream."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        await asyncio.gather(*(self.end(stream, "shutdown") for stream in self.streams()))
+
+    def streams(self) -> list[Stream]:
+        """Return all streams, oldest first."""
+        return list(self._streams.values())
+
+    def now(self) -> float:
+        """Return the present on the registry's clock."""
+        return self._clock()
+
+    @property
+    def webrtc(self) -> WebRtcSettings:
+        """The ``webrtc`` section."""
+        return self._webrtc
+
+    async def offer(self, avatar_id: str, session_timeout: float | None) -> tuple[Stream, str]:
+        """Create a stream and return it with its offer's SDP.
+
+        Raises:
+            TooManyStreams: The limit is reached.
+            AvatarServerError: The avatar is unknown, not compiled yet or broken.
+        """
+        return await self._create(avatar_id, session_timeout, lambda peer: peer.offer())
+
+    async def answer(self, avatar_id: str, offer: str) -> tuple[Stream, str]:
+        """Create a stream for a viewer's offer and return it with the answer's SDP.
+
+        Raises:
+            TooManyStreams: The limit is reached.
+            BadSdp, NoSharedCodec: The offer cannot be used.
+            AvatarServerError: The avatar is unknown, not compiled yet or broken.
+        """
+        return await self._create(avatar_id, None, lambda peer: peer.answer(offer))
+
+    async def _create(
+        self,
+        avatar_id: str,
+        session_timeout: float | None,
+        describe: Callable[[Peer], Awaitable[str]],
+    ) -> tuple[Stream, str]:
+        limit = self._settings.max_streams
+        if len(self._streams) + self._reserved >= limit:
+            raise TooManyStreams(
+                f"The server serves {limit} streams, its limit.", "Try again later.", retry_after=5
+            )
+        self._reserved += 1
+        peer: Peer | None = None
+        try:
+            pack = await self._library.ready(avatar_id, self._compile_wait)
+            stream = self._make(avatar_id, pack, session_timeout)
+            peer = stream.peer
+            description = await describe(peer)
+            self._streams[stream.id] = stream
+            self.created_total += 1
+            peer = None
+            return stream, description
+        finally:
+            self._reserved -= 1
+            if peer is not None:
+                await peer.close()
+
+    def _make(self, avatar_id: str, pack: Pack, session_timeout: float | None) -> Stream:
+        seed = self._settings.seed
+        walk_seed = random.getrandbits(64) if seed is None else seed
+
+        def make_player(start: float) -> Player:
+            player = Player(CutWalk(pack, walk_seed), pack.fps, start)
+            if stream.pending is not None:
+                player.request(stream.pending)
+            return player
+
+        now = self._clock()
+        limits = [s for s in (session_timeout, self._settings.session_timeout) if s]
+        # make_player reads the stream when the connection is up, long after this returns.
+        stream = Stream(
+            id="strm_" + secrets.token_urlsafe(12),
+            session_id=secrets.token_urlsafe(24),
+            avatar_id=avatar_id,
+            pack=pack,
+            peer=Peer(pack, make_player, self._payloads, self._webrtc, self._clock),
+            created=now,
+            ends=now + min(limits) if limits else None,
+        )
+        return stream
+
+    def find(self, stream_id: str, session_id: str | None) -> Stream:
+        """Return a stream to somebody who knows its secret.
+
+        Raises:
+            StreamNotFound: There is no such stream.
+            WrongSession: The secret is wrong.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            raise StreamNotFound(f"There is no stream {stream_id!r}.", "It may have ended.")
+        given = (session_id or "").encode()
+        if not hmac.compare_digest(given, stream.session_id.encode()):
+            raise WrongSession(
+                "The session_id is not this stream's.", "Send the one that POST /streams returned."
+            )
+        return stream
+
+    async def end(self, stream: Stream, reason: str) -> None:
+        """End a stream; ending it twice does nothing.
+
+        Args:
+            reason: ``deleted``, ``timeout``, ``lost``, ``failed``, ``never_connected`` or
+                ``shutdown``.
+        """
+        if self._streams.pop(stream.id, None) is None:
+            return
+        self.ended[reason] = self.ended.get(reason, 0) + 1
+        self.past.add(stream.peer.sender.statistics)
+        _log.info("stream %s ended: %s", stream.id, reason)
+        stream.peer.notify("stream/closing", {"reason": reason})
+        await stream.peer.close()
+
+    def over(self, now: float) -> Iterator[tuple[Stream, str]]:
+        """Yield the streams that are over at a moment, each with the reason."""
+        for stream in self.streams():
+            sender = stream.peer.sender
+            state = stream.peer.connection_state
+            if state in ("failed", "closed"):
+                yield stream, "failed" if state == "failed" else "lost"
+            elif stream.ends is not None and now >= stream.ends:
+                yield stream, "timeout"
+            elif sender.last_heard is None:
+                if now - stream.created >= self._settings.connect_timeout:
+                    yield stream, "never_connected"
+            elif now - sender.last_heard >= self._settings.lost_timeout:
+                yield stream, "lost"
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL)
+            for stream, reason in list(self.over(self._clock())):
+                await self.end(stream, reason)

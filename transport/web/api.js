@@ -1,0 +1,203 @@
+/** The server's HTTP API: JSON in and out, errors as Problems, the access token where one is set. */
+
+import { Problem } from "./problem.js";
+
+const TOKEN_KEY = "avatar-server.token";
+const TIMEOUT_MS = 8000;
+
+/**
+ * @typedef {object} Avatar
+ * @property {string} id
+ * @property {string} name
+ * @property {"ready"|"waiting"|"compiling"|"failed"} status
+ * @property {number} progress 0 to 1
+ * @property {{kind: string, description: string}|null} error
+ * @property {string[]} states
+ * @property {string[]} actions
+ * @property {number} fps
+ * @property {[number, number]} size width, height in pixels
+ * @property {string[]} codecs
+ * @property {string|null} poster
+ */
+
+/**
+ * @typedef {object} CreatedStream
+ * @property {string} id
+ * @property {string} session_id
+ * @property {RTCSessionDescriptionInit} offer
+ * @property {RTCIceServer[]} ice_servers
+ * @property {string} state
+ */
+
+/** @typedef {{id: string, session_id: string}} StreamKey */
+
+/** @typedef {{method?: string, body?: object, keepalive?: boolean}} CallOptions */
+
+export class Api {
+  /** @type {Promise<boolean>|null} */
+  #asking = null;
+
+  /**
+   * @param {(rejected: boolean) => Promise<string|null>} askToken Asks the user for the access
+   *   token; `rejected` says that the one given before was wrong. Null when the user declines.
+   */
+  constructor(askToken) {
+    this.askToken = askToken;
+  }
+
+  /** @returns {Promise<Avatar[]>} */
+  avatars() {
+    return this.#json("/avatars");
+  }
+
+  /**
+   * @param {string} path The avatar's `poster`.
+   * @returns {Promise<Blob>}
+   */
+  async poster(path) {
+    return (await this.#call(path)).blob();
+  }
+
+  /**
+   * @param {string} avatarId
+   * @returns {Promise<CreatedStream>}
+   */
+  createStream(avatarId) {
+    return this.#json("/streams", { method: "POST", body: { video_id: avatarId } });
+  }
+
+  /**
+   * @param {StreamKey} stream
+   * @param {RTCSessionDescriptionInit} answer
+   */
+  answer(stream, answer) {
+    return this.#onStream(stream, "/sdp", { answer });
+  }
+
+  /**
+   * @param {StreamKey} stream
+   * @param {RTCIceCandidate|null} candidate Null when there are no more.
+   */
+  candidate(stream, candidate) {
+    const { candidate: line = null, sdpMid = null, sdpMLineIndex = null } = candidate ?? {};
+    return this.#onStream(stream, "/ice", { candidate: line, sdpMid, sdpMLineIndex });
+  }
+
+  /**
+   * @param {StreamKey} stream
+   * @param {string} state A state's or an action's name.
+   */
+  setState(stream, state) {
+    return this.#onStream(stream, "/state", { state });
+  }
+
+  /**
+   * Ends a stream; the request outlives the page.
+   * @param {StreamKey} stream
+   */
+  deleteStream(stream) {
+    return this.#onStream(stream, "", {}, { method: "DELETE", keepalive: true });
+  }
+
+  /**
+   * @param {StreamKey} stream
+   * @param {string} suffix
+   * @param {object} body
+   * @param {CallOptions} [options]
+   */
+  #onStream(stream, suffix, body, options = {}) {
+    const path = `/streams/${encodeURIComponent(stream.id)}${suffix}`;
+    const whole = { ...body, session_id: stream.session_id };
+    return this.#json(path, { method: "POST", ...options, body: whole });
+  }
+
+  /**
+   * @param {string} path
+   * @param {CallOptions} [options]
+   */
+  async #json(path, options) {
+    return (await this.#call(path, options)).json();
+  }
+
+  /**
+   * @param {string} path
+   * @param {CallOptions} [options]
+   * @returns {Promise<Response>}
+   */
+  async #call(path, options = {}) {
+    for (;;) {
+      const token = sessionStorage.getItem(TOKEN_KEY);
+      const response = await send(path, token, options);
+      if (response.ok) return response;
+      const problem = await refusal(response);
+      if (response.status !== 401 || options.keepalive || !(await this.#renewToken(token))) {
+        throw problem;
+      }
+    }
+  }
+
+  /**
+   * Asks once, however many calls were refused at the same time.
+   * @param {string|null} refused
+   * @returns {Promise<boolean>} Whether there is another token to try.
+   */
+  #renewToken(refused) {
+    if (sessionStorage.getItem(TOKEN_KEY) !== refused) return Promise.resolve(true);
+    this.#asking ??= this.askToken(refused !== null)
+      .then((token) => {
+        if (token) sessionStorage.setItem(TOKEN_KEY, token);
+        return Boolean(token);
+      })
+      .finally(() => {
+        this.#asking = null;
+      });
+    return this.#asking;
+  }
+}
+
+/**
+ * @param {string} path
+ * @param {string|null} token
+ * @param {CallOptions} options
+ */
+async function send(path, token, { method = "GET", body, keepalive = false }) {
+  /** @type {Record<string, string>} */
+  const headers = { Accept: "application/json" };
+  if (body) headers["Content-Type"] = "application/json";
+  if (token) headers.Authorization = `Bearer ${token}`;
+  try {
+    return await fetch(path, {
+      method,
+      headers,
+      body: body && JSON.stringify(body),
+      keepalive,
+      cache: "no-cache",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch (error) {
+    const slow = error instanceof DOMException && error.name === "TimeoutError";
+    throw new Problem(slow ? "ServerTimeout" : "ServerUnreachable");
+  }
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<Problem>}
+ */
+async function refusal(response) {
+  const seconds = Number.parseFloat(response.headers.get("Retry-After") ?? "");
+  const more = {
+    status: response.status,
+    retryAfter: Number.isFinite(seconds) ? seconds : null,
+  };
+  const text = await response.text().catch(() => "");
+  try {
+    const { kind, description } = JSON.parse(text);
+    return new Problem(String(kind), String(description ?? ""), more);
+  } catch {
+    // A proxy in between answers in its own format.
+    const gateway = response.status >= 502 && response.status <= 504;
+    const kind = gateway ? "ServerUnreachable" : "UnexpectedAnswer";
+    return new Problem(kind, `HTTP ${response.status} ${response.statusText}`.trim(), more);
+  }
+}

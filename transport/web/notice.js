@@ -1,0 +1,80 @@
+/** What went wrong, what to do, when the next attempt comes, and one button to act at once. */
+
+import { byId, say } from "./dom.js";
+import { t } from "./i18n.js";
+import { words } from "./words.js";
+
+/**
+ * @typedef {object} NoticeOptions
+ * @property {"cover"|"strip"} shape Over the whole stage, or a strip that leaves the picture free.
+ * @property {string} [action] Key of the button's text.
+ * @property {() => void} [onAction]
+ * @property {number|null} [retryAt] When the next attempt starts, by `performance.now()`.
+ * @property {boolean} [retrying] The next attempt is under way.
+ * @property {{share: number, text: string}} [progress] How far what is waited for has come; shown
+ *   in place of the server's words.
+ */
+
+export class Notice {
+  #box = byId("notice");
+  #button = byId("notice-action");
+  #countdown = byId("notice-countdown");
+  /** @type {import("./problem.js").Problem|null} */
+  #problem = null;
+  /** @type {NoticeOptions} */
+  #options = { shape: "cover" };
+  /** @type {ReturnType<typeof setInterval>|undefined} */
+  #ticking;
+
+  constructor() {
+    this.#button.addEventListener("click", () => this.#options.onAction?.());
+  }
+
+  /** @returns {import("./problem.js").Problem|null} What is being shown. */
+  get problem() {
+    return this.#problem;
+  }
+
+  /**
+   * @param {import("./problem.js").Problem} problem
+   * @param {NoticeOptions} options
+   */
+  show(problem, options) {
+    this.#problem = problem;
+    this.#options = options;
+    clearInterval(this.#ticking);
+    if (options.retryAt) this.#ticking = setInterval(() => this.#count(), 250);
+    this.render();
+  }
+
+  hide() {
+    this.#problem = null;
+    clearInterval(this.#ticking);
+    this.#box.hidden = true;
+  }
+
+  /** Writes everything in the page's language. */
+  render() {
+    if (!this.#problem) return;
+    const { shape, action, progress } = this.#options;
+    const { title, advice, detail } = words(this.#problem);
+    this.#box.dataset.shape = shape;
+    this.#box.dataset.kind = this.#problem.kind;
+    this.#box.hidden = false;
+    say(byId("notice-title"), title);
+    say(byId("notice-advice"), advice);
+    say(byId("notice-detail"), progress?.text ?? detail);
+    const bar = /** @type {HTMLProgressElement} */ (byId("notice-progress"));
+    bar.hidden = !progress;
+    bar.value = progress?.share ?? 0;
+    say(this.#button, action ? t(action) : "");
+    this.#count();
+  }
+
+  #count() {
+    const { retryAt, retrying } = this.#options;
+    const seconds = retryAt ? Math.ceil((retryAt - performance.now()) / 1000) : 0;
+    const text = seconds > 0 ? t("retry.in", { seconds }) : t("retry.now");
+    say(this.#countdown, retryAt || retrying ? text : "");
+  }
+}

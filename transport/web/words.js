@@ -1,0 +1,34 @@
+/** Problems in words. */
+
+import { known, t } from "./i18n.js";
+
+/** Kinds of the server that mean the same to somebody in front of the page. */
+const SAME_AS = /** @type {Record<string, string>} */ ({
+  AvatarError: "AvatarFailed",
+  ClipError: "AvatarFailed",
+  ClipChanged: "AvatarFailed",
+  PackError: "AvatarFailed",
+  AlreadyAnswered: "Conflict",
+});
+
+const BY_STATUS = /** @type {Record<number, string>} */ ({
+  401: "Unauthorized",
+  403: "Forbidden",
+  409: "Conflict",
+});
+
+/**
+ * @param {import("./problem.js").Problem} problem
+ * @returns {{title: string, advice: string, detail: string}} What happened, what to do about it,
+ *   and the server's own words, which are English.
+ */
+export function words(problem) {
+  const own = [problem.kind, SAME_AS[problem.kind], BY_STATUS[problem.status]];
+  const kind = own.find((candidate) => candidate && known(`error.${candidate}`)) ?? "unknown";
+  const { description } = problem;
+  return {
+    title: t(`error.${kind}`),
+    advice: t(`error.${kind}.do`),
+    detail: description ? t("error.server", { description }) : "",
+  };
+}

@@ -1,0 +1,246 @@
+"""One viewer: a peer connection that sends a played avatar and has a channel for events."""
+
+import asyncio
+import json
+import logging
+import re
+from typing import Any
+
+from aiortc import (
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import InvalidStateError, OperationError
+from aiortc.rtcconfiguration import RTCBundlePolicy
+from aiortc.sdp import candidate_from_sdp
+
+from engine.avatar.pack import Pack
+from engine.avatar.player import Picture
+from engine.clock import Clock, monotonic
+from engine.errors import Conflict, InvalidInput
+from engine.settings import WebRtcSettings
+from transport.webrtc import internals, sdp
+from transport.webrtc.payload import PayloadCache
+from transport.webrtc.sender import PictureSender, PlayerFactory
+
+_log = logging.getLogger(__name__)
+
+_UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
+
+EVENTS_LABEL = "events"
+MAX_EARLY_CANDIDATES = 64
+MAX_CHANNELS = 4
+
+
+class BadSdp(InvalidInput):
+    """A session description cannot be read or does not belong to the offer."""
+
+
+class NoSharedCodec(InvalidInput):
+    """The viewer can decode none of the codecs that the avatar was compiled for."""
+
+
+class BadCandidate(InvalidInput):
+    """An ICE candidate cannot be read."""
+
+
+class AlreadyAnswered(Conflict):
+    """The offer has been answered before."""
+
+
+class Peer:
+    """Connects one viewer to one pack.
+
+    Args:
+        pack: What is played.
+        make_player: Makes the player when the connection is up.
+        payloads: Shared by all peers.
+        settings: The ``webrtc`` section.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        pack: Pack,
+        make_player: PlayerFactory,
+        payloads: PayloadCache,
+        settings: WebRtcSettings,
+        clock: Clock = monotonic,
+    ) -> None:
+        self._pack = pack
+        self._settings = settings
+        self._channels: list[RTCDataChannel] = []
+        self._early: list[Any] | None = []
+        self.remote_ufrags: frozenset[str] = frozenset()
+        self._answered = False
+        self.sender = PictureSender(
+            lambda codec: payloads.get(pack, codec), make_player, clock, self._on_picture
+        )
+        self._connection = RTCPeerConnection(
+            RTCConfiguration(
+                iceServers=[
+                    RTCIceServer(list(s.urls), s.username, s.credential)
+                    for s in settings.ice_servers
+                ],
+                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
+            )
+        )
+        self._connection.on("datachannel", self._add_channel)
+
+    @property
+    def connection_state(self) -> str:
+        """``new``, ``connecting``, ``connected``, ``failed`` or ``closed``."""
+        return str(self._connection.connectionState)
+
+    async def offer(self) -> str:
+        """Gather candidates and return the offer's SDP."""
+        transceiver = self._connection.addTransceiver("video", direction="sendonly")
+        transceiver.setCodecPreferences(self._codec_preferences())
+        internals.replace_sender(transceiver, self.sender)
+        self._add_channel(self._connection.createDataChannel(EVENTS_LABEL))
+        self._limit_ports()
+        await self._connection.setLocalDescription(await self._connection.createOffer())
+        return self._announced()
+
+    async def answer(self, offer: str) -> str:
+        """Take a viewer's offer and return the answer's SDP.
+
+        Raises:
+            BadSdp: The offer cannot be read, or has no video section that receives.
+            NoSharedCodec: The viewer has none of the pack's codecs.
+        """
+        transceiver = self._connection.addTransceiver("video", direction="sendonly")
+        transceiver.setCodecPreferences(self._codec_preferences())
+        internals.replace_sender(transceiver, self.sender)
+        self._limit_ports()
+        await self._set_remote("offer", offer)
+        self._answered, self._early = True, None
+        await self._connection.setLocalDescription(await self._connection.createAnswer())
+        if transceiver.currentDirection != "sendonly":
+            raise BadSdp("The offer has no video section that receives.")
+        return self._announced()
+
+    async def accept(self, answer: str) -> None:
+        """Take the viewer's answer; the connection is then made in the background.
+
+        Raises:
+            AlreadyAnswered: There was an answer before.
+            BadSdp: The answer cannot be read or does not fit the offer.
+            NoSharedCodec: The viewer accepted none of the offered codecs.
+        """
+        if self._answered:
+            raise AlreadyAnswered("This offer has been answered already.", "Create a new stream.")
+        self._answered = True
+        try:
+            await self._set_remote("answer", answer)
+        except InvalidInput:
+            self._answered = False
+            raise
+        early, self._early = self._early or [], None
+        for candidate in early:
+            await self._connection.addIceCandidate(candidate)
+
+    async def add_candidate(
+        self, candidate: str | None, mid: str | None, index: int | None
+    ) -> None:
+        """Take one of the viewer's candidates, before or after its answer.
+
+        Raises:
+            BadCandidate: It cannot be read.
+        """
+        if not candidate or sdp.is_mdns(candidate):
+            return
+        try:
+            parsed = candidate_from_sdp(candidate.removeprefix("a=").removeprefix("candidate:"))
+        except (AssertionError, ValueError, IndexError):
+            raise BadCandidate("The candidate cannot be read.") from None
+        if parsed.protocol.lower() != "udp":
+            return
+        parsed.sdpMid, parsed.sdpMLineIndex = mid, index
+        if mid is None and index is None:
+            parsed.sdpMLineIndex = 0
+        if self._early is not None:
+            if len(self._early) < MAX_EARLY_CANDIDATES:
+                self._early.append(parsed)
+            return
+        await self._connection.addIceCandidate(parsed)
+
+    def notify(self, subject: str, payload: dict[str, Any]) -> None:
+        """Send an event to the viewer on every open channel."""
+        text = _event(subject, payload)
+        for channel in self._channels:
+            if channel.readyState == "open":
+                channel.send(text)
+
+    async def close(self) -> None:
+        """End the connection; may be called at any time and more than once."""
+        await self._connection.close()
+
+    def _codec_preferences(self) -> list[Any]:
+        wanted = {"video/H264": "H264", "video/VP8": "VP8"}
+        chosen = []
+        for codec in RTCRtpSender.getCapabilities("video").codecs:
+            if codec.mimeType == "video/rtx":
+                chosen.append(codec)
+            elif wanted.get(codec.mimeType) in self._pack.codecs:
+                profile = str(codec.parameters.get("profile-level-id", "42e01f"))
+                if profile == "42e01f":
+                    chosen.append(codec)
+        return sorted(chosen, key=lambda codec: codec.mimeType != "video/H264")
+
+    def _limit_ports(self) -> None:
+        if self._settings.port_range is not None:
+            internals.use_ports(self._connection, self._settings.port_range)
+
+    def _announced(self) -> str:
+        text = self._connection.localDescription.sdp
+        h264 = self._pack.codecs.get("H264")
+        if h264 is not None:
+            text = sdp.announce_h264(text, h264.profile_level_id)
+        return sdp.announce_addresses(text, self._settings.public_addresses)
+
+    async def _set_remote(self, kind: str, text: str) -> None:
+        try:
+            await self._connection.setRemoteDescription(
+                RTCSessionDescription(sdp.reachable_candidates_only(text), kind)
+            )
+        except OperationError:
+            raise NoSharedCodec(
+                f"The viewer takes none of {', '.join(self._pack.codecs)}.",
+                "Use a browser with H.264 or VP8.",
+            ) from None
+        except InvalidStateError:
+            raise BadSdp("The connection is closed.") from None
+        except (ValueError, AssertionError, IndexError, KeyError, AttributeError, TypeError):
+            _log.debug("bad SDP", exc_info=True)
+            raise BadSdp(f"The {kind} is not a session description that fits.") from None
+        self.remote_ufrags = frozenset(_UFRAG.findall(text))
+
+    def _add_channel(self, channel: RTCDataChannel) -> None:
+        if len(self._channels) >= MAX_CHANNELS:
+            channel.close()
+            return
+        self._channels.append(channel)
+        if channel.readyState == "open":
+            # The viewer's own channel: it hears of it before it can have set a handler.
+            asyncio.get_running_loop().call_soon(self._greet, channel)
+        else:
+            channel.on("open", lambda: self._greet(channel))
+
+    def _greet(self, channel: RTCDataChannel) -> None:
+        state = self.sender.player.state if self.sender.player else ""
+        channel.send(_event("stream/ready", {"state": state}))
+
+    def _on_picture(self, picture: Picture, timestamp: int) -> None:
+        if picture.finished is not None:
+            self.notify("stream/done", {"action": picture.finished})
+        if picture.entered:
+            self.notify("stream/state", {"state": picture.state, "rtp_timestamp": timestamp})
+
+
+def _event(subject: str, payload: dict[str, Any]) -> str:
+    return f"{subject}:{json.dumps(payload, separators=(',', ':'))}"

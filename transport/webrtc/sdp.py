@@ -1,0 +1,56 @@
+"""Changes to session descriptions that the WebRTC library has no setting for."""
+
+import ipaddress
+import re
+from collections.abc import Sequence
+
+_CONSTRAINED_BASELINE = re.compile(r"profile-level-id=42e01f", re.IGNORECASE)
+_CANDIDATE = re.compile(r"^a=candidate:(\S+) (\d+) (\S+) (\d+) (\S+) (\d+) typ (\S+)")
+
+
+def announce_h264(sdp: str, profile_level_id: str) -> str:
+    """Put the true profile and level of what will be sent in place of the library's constant."""
+    return _CONSTRAINED_BASELINE.sub(f"profile-level-id={profile_level_id}", sdp)
+
+
+def announce_addresses(sdp: str, addresses: Sequence[str]) -> str:
+    """Repeat each host candidate with every further address of the same family.
+
+    For a server behind 1:1 NAT, whose own addresses nobody outside can reach.
+    """
+    lines = []
+    for line in sdp.splitlines():
+        lines.append(line)
+        match = _CANDIDATE.match(line)
+        if match is None or match[7] != "host":
+            continue
+        version = ipaddress.ip_address(match[5]).version
+        for number, address in enumerate(addresses):
+            if ipaddress.ip_address(address).version == version:
+                lines.append(
+                    f"a=candidate:{match[1]}p{number} {match[2]} {match[3]} "
+                    f"{max(1, int(match[4]) - 1 - number)} {address} {match[6]} typ host"
+                )
+    return "\r\n".join(lines) + "\r\n"
+
+
+def reachable_candidates_only(sdp: str) -> str:
+    """Drop ``.local`` candidates and the end-of-candidates marks.
+
+    Resolving a ``.local`` name costs a second and fails across networks. The viewer's checks
+    reach the server without it and reveal the address (a peer-reflexive candidate, RFC 8445,
+    7.3.1.3), so the library must go on waiting for checks instead of giving up at the mark.
+    """
+    kept = [
+        line
+        for line in sdp.splitlines()
+        if line != "a=end-of-candidates"
+        and not (line.startswith("a=candidate:") and is_mdns(line.removeprefix("a=")))
+    ]
+    return "\r\n".join(kept) + "\r\n"
+
+
+def is_mdns(candidate: str) -> bool:
+    """Tell whether a ``candidate:...`` line hides its address behind a ``.local`` name."""
+    bits = candidate.split()
+    return len(bits) > 4 and bits[4].lower().endswith(".local")

@@ -1,0 +1,296 @@
+"""Sends encoded pictures as RTP, on time, with no codec and no coroutine per packet."""
+
+import asyncio
+import logging
+import random
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiortc import clock as aiortc_clock
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
+from aiortc.rtp import (
+    RTCP_PSFB_FIR,
+    RTCP_PSFB_PLI,
+    RTCP_RTPFB_NACK,
+    AnyRtcpPacket,
+    RtcpByePacket,
+    RtcpPsfbPacket,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    RtcpSdesPacket,
+    RtcpSenderInfo,
+    RtcpSourceInfo,
+    RtcpSrPacket,
+)
+from aiortc.stats import RTCStatsReport
+
+from engine.avatar.player import VIDEO_CLOCK_RATE, Picture, Player
+from engine.clock import Clock
+from engine.stats import Lateness
+from transport.webrtc import internals
+from transport.webrtc.payload import Payloads
+
+_log = logging.getLogger(__name__)
+
+_HEADER = struct.Struct(">BBHLL")
+_SEQUENCE = struct.Struct(">H")
+_VERSION = 0x80
+_EXTENSION = 0x10
+_MARKER = 0x80
+_ONE_BYTE_EXTENSIONS = 0xBEDE
+_MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
+
+HISTORY = 1024
+"""Packets kept for retransmission: over two seconds at 4 Mbit/s."""
+
+REPORT_INTERVAL = 1.0
+
+PlayerFactory = Callable[[float], Player]
+"""Makes the player when sending starts, given that moment."""
+
+
+@dataclass(slots=True)
+class SenderStatistics:
+    """What one sender did and what its viewer reports. Times are in seconds."""
+
+    pictures: int = 0
+    packets: int = 0
+    bytes: int = 0
+    retransmitted: int = 0
+    keyframe_requests: int = 0
+    round_trip: float | None = None
+    fraction_lost: float = 0.0
+    packets_lost: int = 0
+    jitter: float = 0.0
+    lateness: Lateness = field(default_factory=Lateness)
+
+    def add(self, other: "SenderStatistics") -> None:
+        """Add another sender's totals."""
+        self.pictures += other.pictures
+        self.packets += other.packets
+        self.bytes += other.bytes
+        self.retransmitted += other.retransmitted
+        self.keyframe_requests += other.keyframe_requests
+        self.lateness.merge(other.lateness)
+
+
+class PictureSender:
+    """Takes the place of aiortc's sender and plays a pack.
+
+    Args:
+        payloads: Returns the payloads of a codec, given its name (``H264``, ``VP8``).
+        make_player: Called when the connection is up; the first picture leaves at once.
+        clock: Monotonic seconds.
+        on_picture: Called with a picture that begins a state or ends an action, and its RTP
+            timestamp.
+    """
+
+    kind = "video"
+    track = None
+
+    def __init__(
+        self,
+        payloads: Callable[[str], Payloads],
+        make_player: PlayerFactory,
+        clock: Clock,
+        on_picture: Callable[[Picture, int], None],
+    ) -> None:
+        self._choose_payloads = payloads
+        self._make_player = make_player
+        self._clock = clock
+        self._on_picture = on_picture
+        self._transport: RTCDtlsTransport | None = None
+        self._ssrc = self._rtx_ssrc = 0
+        self._stream_id = self._track_id = ""
+        self._enabled = True
+        self._payloads: Payloads = ()
+        self._sequence = random.randrange(1 << 15)
+        self._rtx_sequence = random.randrange(1 << 15)
+        self._timestamp_origin = random.getrandbits(32)
+        self._history: list[tuple[int, int, int, bytes] | None] = [None] * HISTORY
+        self._extension = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._report_timer: asyncio.TimerHandle | None = None
+        self._report_ntp = 0
+        self._report_time = 0.0
+        self.player: Player | None = None
+        self.codec: str | None = None
+        self.last_heard: float | None = None
+        self.statistics = SenderStatistics()
+
+    # What aiortc calls.
+
+    @property
+    def transport(self) -> RTCDtlsTransport:
+        """The DTLS transport that packets leave by."""
+        assert self._transport is not None
+        return self._transport
+
+    def setTransport(self, transport: RTCDtlsTransport) -> None:  # noqa: N802 - aiortc's name
+        """Use another transport; called before sending starts."""
+        self._transport = transport
+
+    async def send(self, parameters: RTCRtpSendParameters) -> None:
+        """Start to play; called once the connection is up, and again after renegotiation."""
+        if self.player is not None:
+            return
+        codec = parameters.codecs[0]
+        internals.register_sender(self, parameters)
+        self._send_rtp, self._send_rtcp = internals.media_path(self.transport)
+        self._configure(parameters, codec)
+        now = self._clock()
+        self.last_heard = now
+        self.player = self._make_player(now)
+        self._tick()
+        self._report()
+
+    async def stop(self) -> None:
+        """Stop for good and say so to the viewer."""
+        was_playing = self._halt()
+        if was_playing:
+            internals.unregister_sender(self)
+            try:
+                self._send_rtcp(bytes(RtcpByePacket(sources=[self._ssrc])))
+            except ConnectionError:
+                _log.debug("no way to say goodbye: the connection is gone")
+
+    async def getStats(self) -> RTCStatsReport:  # noqa: N802 - aiortc's name
+        """Return an empty report: ``statistics`` has the figures."""
+        return RTCStatsReport()
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        now = self._clock()
+        self.last_heard = now
+        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            self._read_reports(packet, now)
+        elif isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
+            for sequence in packet.lost:
+                self._retransmit(sequence)
+        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt in (RTCP_PSFB_PLI, RTCP_PSFB_FIR):
+            # The timeline has a keyframe at least every half second: the next one is the answer.
+            self.statistics.keyframe_requests += 1
+
+    # Sending.
+
+    def _configure(self, parameters: RTCRtpSendParameters, codec: RTCRtpCodecParameters) -> None:
+        self.codec = codec.name
+        self._payloads = self._choose_payloads(codec.name)
+        self._payload_type = codec.payloadType
+        self._cname = parameters.rtcp.cname
+        self._rtx_payload_type = next(
+            (
+                other.payloadType
+                for other in parameters.codecs
+                if other.name.lower() == "rtx" and other.parameters.get("apt") == codec.payloadType
+            ),
+            None,
+        )
+        mid_id = next((e.id for e in parameters.headerExtensions if e.uri == _MID_URI), None)
+        if mid_id is not None and parameters.muxId:
+            mid = parameters.muxId.encode()
+            element = bytes([(mid_id << 4) | (len(mid) - 1)]) + mid
+            element += bytes(-len(element) % 4)
+            self._extension = struct.pack(">HH", _ONE_BYTE_EXTENSIONS, len(element) // 4) + element
+
+    def _tick(self) -> None:
+        assert self.player is not None
+        player, statistics = self.player, self.statistics
+        try:
+            while (picture := player.advance(now := self._clock())) is not None:
+                statistics.lateness.add(now - picture.due)
+                self._send_picture(picture)
+        except ConnectionError:
+            self._halt()
+            return
+        delay = max(0.0, player.due() - self._clock())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _send_picture(self, picture: Picture) -> None:
+        timestamp = (self._timestamp_origin + picture.timestamp) & 0xFFFFFFFF
+        if picture.entered or picture.finished:
+            self._on_picture(picture, timestamp)
+        if not self._enabled:
+            return
+        payloads = self._payloads[picture.index]
+        last = len(payloads) - 1
+        first_byte = _VERSION | (_EXTENSION if self._extension else 0)
+        sequence, sent = self._sequence, 0
+        for number, payload in enumerate(payloads):
+            marker_and_type = self._payload_type | (_MARKER if number == last else 0)
+            self._history[sequence % HISTORY] = (sequence, marker_and_type, timestamp, payload)
+            header = _HEADER.pack(first_byte, marker_and_type, sequence, timestamp, self._ssrc)
+            sent += self._send_rtp(header + self._extension + payload)
+            sequence = (sequence + 1) & 0xFFFF
+        self._sequence = sequence
+        statistics = self.statistics
+        statistics.pictures += 1
+        statistics.packets += len(payloads)
+        statistics.bytes += sent
+
+    def _retransmit(self, sequence: int) -> None:
+        """Answer a NACK: RFC 4588 where it was negotiated, else the packet again."""
+        kept = self._history[sequence % HISTORY]
+        if kept is None or kept[0] != sequence:
+            return
+        _, marker_and_type, timestamp, payload = kept
+        ssrc = self._ssrc
+        if self._rtx_payload_type is not None:
+            marker_and_type = (marker_and_type & _MARKER) | self._rtx_payload_type
+            payload = _SEQUENCE.pack(sequence) + payload
+            sequence, ssrc = self._rtx_sequence, self._rtx_ssrc
+            self._rtx_sequence = (self._rtx_sequence + 1) & 0xFFFF
+        first_byte = _VERSION | (_EXTENSION if self._extension else 0)
+        header = _HEADER.pack(first_byte, marker_and_type, sequence, timestamp, ssrc)
+        try:
+            self._send_rtp(header + self._extension + payload)
+        except ConnectionError:
+            return
+        self.statistics.retransmitted += 1
+
+    # Reports.
+
+    def _report(self) -> None:
+        """Send a sender report: the media clock now, whatever was sent last (RFC 3550, 6.4.1)."""
+        assert self.player is not None
+        now = self._clock()
+        ntp = aiortc_clock.current_ntp_time()
+        report = RtcpSrPacket(
+            ssrc=self._ssrc,
+            sender_info=RtcpSenderInfo(
+                ntp_timestamp=ntp,
+                rtp_timestamp=(self._timestamp_origin + self.player.timestamp_at(now)) & 0xFFFFFFFF,
+                packet_count=self.statistics.packets & 0xFFFFFFFF,
+                octet_count=self.statistics.bytes & 0xFFFFFFFF,
+            ),
+        )
+        name = RtcpSourceInfo(ssrc=self._ssrc, items=[(1, (self._cname or "").encode())])
+        self._report_ntp, self._report_time = (ntp >> 16) & 0xFFFFFFFF, now
+        try:
+            self._send_rtcp(bytes(report) + bytes(RtcpSdesPacket(chunks=[name])))
+        except ConnectionError:
+            self._halt()
+            return
+        delay = REPORT_INTERVAL * (0.75 + 0.5 * random.random())
+        self._report_timer = asyncio.get_running_loop().call_later(delay, self._report)
+
+    def _read_reports(self, packet: RtcpRrPacket | RtcpSrPacket, now: float) -> None:
+        statistics = self.statistics
+        for report in packet.reports:
+            if report.ssrc != self._ssrc:
+                continue
+            statistics.fraction_lost = report.fraction_lost / 256
+            statistics.packets_lost = report.packets_lost
+            statistics.jitter = report.jitter / VIDEO_CLOCK_RATE
+            if report.lsr == self._report_ntp and report.dlsr:
+                statistics.round_trip = max(0.0, now - self._report_time - report.dlsr / 65536)
+
+    def _halt(self) -> bool:
+        """Stop the timers; tell whether they were running."""
+        was_playing = self._timer is not None
+        for timer in (self._timer, self._report_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._report_timer = None
+        return was_playing
