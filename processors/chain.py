@@ -3,7 +3,7 @@
 A processor may raise, return too few pictures, pictures of the wrong size, or values that are not
 numbers. Each such failure is counted and reported at most once a second. What becomes of the
 frames depends on the processor: one that fails closed withholds them (a face that should have been
-hidden is never shown); any other is left out for this batch, the frames pass as they were, and
+hidden is never shown); any other is left out for this batch, the frames pass as they are, and
 after ``bypass_after`` failures in a row it is left out for good.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.clock import Clock, monotonic
 from engine.errors import AvatarServerError
@@ -99,18 +100,55 @@ class Chain:
             link.processor.close()
 
     def _step(self, link: _Link, frames: list[Frame]) -> list[Frame]:
-        before = [frame.image.copy() for frame in frames] if self._may_spoil(link) else None
         try:
-            results = link.processor.process(frames)
-            checked = _check(link.processor, frames, results)
+            results = _check(link.processor, frames, link.processor.process(frames))
         except Exception as error:  # noqa: BLE001 - one processor must not end the stream
             self._failed(link, error)
-            if link.processor.traits.fails_closed:
-                return []
-            if before is None:
-                return frames
-            return [
-                frame.with_image(image) for frame, image in zip(frames, before, strict=True)
-            ]
+            return [] if link.processor.traits.fails_closed else frames
         link.in_a_row = 0
-        return checked
+        return results
+
+    def _failed(self, link: _Link, error: Exception) -> None:
+        link.faults += 1
+        link.in_a_row += 1
+        processor = link.processor
+        if link.in_a_row >= self._bypass_after and not processor.traits.fails_closed:
+            link.bypassed = True
+            log.warning(
+                "processor %s is left out after %d failures in a row; the last: %s",
+                processor.name,
+                link.in_a_row,
+                error,
+            )
+            return
+        now = self._clock()
+        if now - link.reported_at >= REPORT_EVERY_S:
+            log.warning(
+                "processor %s failed %d times since the last report; the last: %s",
+                processor.name,
+                link.faults - link.reported_faults,
+                error,
+            )
+            link.reported_at = now
+            link.reported_faults = link.faults
+
+
+def _check(
+    processor: Processor, frames: Sequence[Frame], images: Sequence[npt.NDArray[np.generic]]
+) -> list[Frame]:
+    if len(images) != len(frames):
+        raise BadResult(
+            f"The processor {processor.name} returned {len(images)} pictures "
+            f"for {len(frames)} frames."
+        )
+    checked = []
+    for frame, image in zip(frames, images, strict=True):
+        fitting = conform(image)
+        if fitting.shape != frame.image.shape and not processor.traits.resizes:
+            raise BadResult(
+                f"The processor {processor.name} returned a picture of "
+                f"{fitting.shape[1]}x{fitting.shape[0]} for one of "
+                f"{frame.size[0]}x{frame.size[1]}."
+            )
+        checked.append(frame if fitting is frame.image else frame.with_image(fitting))
+    return checked

@@ -73,7 +73,7 @@ def motion_between(
     """
     import cv2  # noqa: PLC0415 (not needed where packs are only played)
 
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     starts = (None, None) if initial is None else (initial[0].copy(), initial[1].copy())
     forward = dis.calc(first, second, starts[0])  # type: ignore[arg-type]  # None is allowed
     backward = dis.calc(second, first, starts[1])  # type: ignore[arg-type]  # None is allowed
@@ -83,8 +83,10 @@ def motion_between(
 
 
 def _grid(height: int, width: int) -> Flow:
-    y, x = np.mgrid[0:height, 0:width]
-    return np.stack([x, y], axis=-1).astype(np.float32)
+    grid = np.empty((height, width, 2), dtype=np.float32)
+    grid[..., 0] = np.arange(width, dtype=np.float32)
+    grid[..., 1] = np.arange(height, dtype=np.float32)[:, None]
+    return grid
 
 
 def _sample(field: NDArray[np.float32], at: Flow) -> NDArray[np.float32]:
@@ -107,53 +109,63 @@ def _trust(there: Flow, back: Flow) -> Plane:
     return np.asarray(cv2.GaussianBlur(trust, (0, 0), 1.5), dtype=np.float32)
 
 
-def _origins(flow: Flow, part: float) -> Flow:
-    """Return from where each pixel comes when everything has moved by ``part`` of its flow."""
-    grid = _grid(*flow.shape[:2])
-    at = grid - part * flow
-    for _ in range(3):
-        at = grid - part * _sample(flow, at)
-    return at
+def _origins(flow: Flow, part: float, grid: Flow) -> Flow:
+    """Return how far away each pixel comes from when all has moved by ``part`` of its flow."""
+    away = -part * flow
+    for _ in range(2):
+        away = -part * _sample(flow, grid + away)
+    return away
 
 
 class Morph:
     """The pictures between two pictures.
 
     Args:
-        first, second: The ends, I420, equal in size. They are not changed.
-        motion: Between their Y planes, at any size of the same shape.
+        first, second: The planes of the ends; of equal sizes, brightness first.
+        motion: Between the first planes, at any size.
     """
 
-    def __init__(self, first: Picture, second: Picture, motion: Motion) -> None:
-        self._ends = (_planes(first), _planes(second))
+    def __init__(self, first: Sequence[Plane], second: Sequence[Plane], motion: Motion) -> None:
+        self._ends = (first, second)
         self._motion = motion
-        self._shape = first.shape
+        self._grids = {plane.shape[:2]: _grid(*plane.shape[:2]) for plane in first}
         self._sharpness = tuple(_sharpness(planes[0]) for planes in self._ends)
 
-    def at(self, moment: float) -> Picture:
-        """Return the picture at a moment between 0 (the first) and 1 (the second)."""
+    def at(self, moment: float) -> list[Plane]:
+        """Return the planes at a moment between 0 (the first) and 1 (the second)."""
         motion = self._motion
-        from_first = _origins(motion.forward, moment)
-        from_second = _origins(motion.backward, 1.0 - moment)
-        trust_first = _sample(motion.trust_first, from_first)
-        trust_second = _sample(motion.trust_second, from_second)
+        grid = _grid(*motion.forward.shape[:2])
+        from_first = _origins(motion.forward, moment, grid)
+        from_second = _origins(motion.backward, 1.0 - moment, grid)
+        trust_first = _sample(motion.trust_first, grid + from_first)
+        trust_second = _sample(motion.trust_second, grid + from_second)
         weight = _weight_of_second(moment, trust_first, trust_second)
         planes = [
-            self._blend(index, moment, from_first, from_second, weight) for index in range(3)
+            self._blend(index, moment, from_first, from_second, weight)
+            for index in range(len(self._ends[0]))
         ]
         target = (1.0 - moment) * self._sharpness[0] + moment * self._sharpness[1]
         planes[0] = _sharpened(planes[0], target)
-        return _joined(planes, self._shape)
+        return planes
 
     def _blend(
         self, index: int, moment: float, from_first: Flow, from_second: Flow, weight: Plane
     ) -> Plane:
         first, second = (planes[index] for planes in self._ends)
-        warped = _warp(first, from_first), _warp(second, from_second)
+        grid = self._grids[first.shape[:2]]
+        warped = _warp(first, from_first, grid), _warp(second, from_second, grid)
+        # With an even difference of exposure taken out of both, only the rest is blended.
+        apart = warped[1] - warped[0]
+        difference = _smooth(apart)
         weight = _resized(weight, first.shape)
-        difference = _smooth(warped[1] - warped[0])
-        low, high = warped[0] + moment * difference, warped[1] - (1.0 - moment) * difference
-        return low + weight * (high - low)
+        if first.ndim > weight.ndim:
+            weight = weight[..., None]
+        apart -= difference
+        apart *= weight
+        difference *= np.float32(moment)
+        apart += difference
+        apart += warped[0]
+        return apart
 
 
 def bridge(first: Picture, second: Picture, motion: Motion, count: int) -> list[Picture]:
@@ -164,8 +176,64 @@ def bridge(first: Picture, second: Picture, motion: Motion, count: int) -> list[
         motion: From ``motion_between`` of their Y planes at working size.
         count: How many pictures; 0 gives none.
     """
-    morph = Morph(first, second, motion)
-    return [morph.at((number + 1) / (count + 1)) for number in range(count)]
+    morph = Morph(_planes(first), _planes(second), motion)
+    return [
+        _joined(morph.at((number + 1) / (count + 1)), first.shape) for number in range(count)
+    ]
+
+
+def grey_bridge(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], motion: Motion, count: int
+) -> list[NDArray[np.uint8]]:
+    """Return what ``bridge`` would, of grey pictures alone: for trials.
+
+    Args:
+        first, second: uint8, shape (height, width).
+        motion: Between them.
+        count: How many pictures.
+    """
+    ends = ([first.astype(np.float32)], [second.astype(np.float32)])
+    morph = Morph(ends[0], ends[1], motion)
+    return [
+        _rounded(morph.at((number + 1) / (count + 1))[0]) for number in range(count)
+    ]
+
+
+def aligning_flows(
+    first: NDArray[np.float32], second: NDArray[np.float32], shape: tuple[int, int]
+) -> tuple[Flow, Flow] | None:
+    """Return flows that bring two faces together, to start the search for dense flow from.
+
+    Args:
+        first, second: Landmarks of the faces, float32, shape (5, 2), in pixels.
+        shape: (height, width) of the pictures.
+
+    Returns:
+        Forward and backward flow, or None where a face is missing or the faces differ by more
+        than a small turn and shift.
+    """
+    import cv2  # noqa: PLC0415
+
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return None
+    flows = []
+    for here, there in ((first, second), (second, first)):
+        matrix, _ = cv2.estimateAffinePartial2D(here, there, method=cv2.LMEDS)
+        if matrix is None or not 0.7 < float(np.hypot(matrix[0, 0], matrix[1, 0])) < 1.4:
+            return None
+        grid = _grid(*shape)
+        moved = grid @ matrix[:, :2].T.astype(np.float32) + matrix[:, 2].astype(np.float32)
+        near = _near_face(here, grid)
+        flows.append(((moved - grid) * near[..., None]).astype(np.float32))
+    return flows[0], flows[1]
+
+
+def _near_face(landmarks: NDArray[np.float32], grid: Flow) -> Plane:
+    """Return 1 on a face, falling to 0 around it: the background does not move with the head."""
+    middle = landmarks.mean(axis=0)
+    radius = 3.0 * float(np.linalg.norm(landmarks - middle, axis=1).mean())
+    away = ((grid - middle) ** 2).sum(axis=-1)
+    return np.exp(-((away / radius**2) ** 2)).astype(np.float32)
 
 
 def _weight_of_second(moment: float, trust_first: Plane, trust_second: Plane) -> Plane:
@@ -181,21 +249,21 @@ def _weight_of_second(moment: float, trust_first: Plane, trust_second: Plane) ->
     return (lost + agreed * (even - lost)).astype(np.float32)
 
 
-def _planes(picture: Picture) -> tuple[Plane, Plane, Plane]:
+def _planes(picture: Picture) -> tuple[Plane, Plane]:
+    """Return brightness, shape (height, width), and colour, shape (height / 2, width / 2, 2)."""
     height, width = height_of(picture), picture.shape[1]
-    flat = picture.reshape(-1)
-    size, quarter = height * width, height * width // 4
-    chroma = (height // 2, width // 2)
-    return (
-        flat[:size].reshape(height, width).astype(np.float32),
-        flat[size : size + quarter].reshape(chroma).astype(np.float32),
-        flat[size + quarter :].reshape(chroma).astype(np.float32),
-    )
+    chroma = picture.reshape(-1)[height * width :].reshape(2, height // 2, width // 2)
+    return luma(picture).astype(np.float32), np.stack([*chroma], axis=-1).astype(np.float32)
 
 
 def _joined(planes: Sequence[Plane], shape: tuple[int, ...]) -> Picture:
-    flat = np.concatenate([plane.reshape(-1) for plane in planes])
-    return np.clip(np.rint(flat), 0, 255).astype(np.uint8).reshape(shape)
+    brightness, colour = (_rounded(plane) for plane in planes)
+    parts = [brightness.reshape(-1), colour[..., 0].reshape(-1), colour[..., 1].reshape(-1)]
+    return np.concatenate(parts).reshape(shape)
+
+
+def _rounded(plane: Plane) -> NDArray[np.uint8]:
+    return np.clip(np.rint(plane), 0, 255).astype(np.uint8)
 
 
 def _resized(field: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -205,30 +273,30 @@ def _resized(field: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.f
     return np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def _warp(plane: Plane, origins: Flow) -> Plane:
-    """Sample a plane at origins given at working size."""
+def _warp(plane: Plane, origins: Flow, grid: Flow) -> Plane:
+    """Sample a plane where its pixels come from.
+
+    Args:
+        plane: Of any size.
+        origins: How far away, in pixels of working size.
+        grid: The plane's own.
+    """
     import cv2  # noqa: PLC0415
 
-    height, width = plane.shape
-    scale = np.array([width / origins.shape[1], height / origins.shape[0]], dtype=np.float32)
-    moved = _resized(origins - _grid(*origins.shape[:2]), plane.shape) * scale
-    return np.asarray(
-        cv2.remap(
-            plane,
-            _grid(height, width) + moved,
-            None,
-            cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REFLECT_101,
-        ),
-        dtype=np.float32,
-    )
+    height, width = plane.shape[:2]
+    moved = _resized(origins, plane.shape)
+    moved *= np.array([width / origins.shape[1], height / origins.shape[0]], dtype=np.float32)
+    moved += grid
+    kernel = cv2.INTER_CUBIC if plane.ndim == 2 else cv2.INTER_LINEAR
+    warped = cv2.remap(plane, moved, None, kernel, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(warped, dtype=np.float32)
 
 
 def _smooth(plane: Plane) -> Plane:
     """Keep only what varies slowly: exposure and colour."""
     import cv2  # noqa: PLC0415
 
-    height, width = plane.shape
+    height, width = plane.shape[:2]
     small = cv2.resize(plane, (16, max(1, 16 * height // width)), interpolation=cv2.INTER_AREA)
     soft = cv2.GaussianBlur(small, (0, 0), 1.5)
     return np.asarray(
@@ -248,7 +316,12 @@ def _sharpness(plane: Plane) -> float:
 
 def sharpness(picture: Picture) -> float:
     """Return the variance of the Laplacian of an I420 picture's Y plane."""
-    return _sharpness(luma(picture).astype(np.float32))
+    return variance_of_laplacian(luma(picture))
+
+
+def variance_of_laplacian(grey: NDArray[np.uint8]) -> float:
+    """Return the variance of the Laplacian of a grey picture, the usual measure of sharpness."""
+    return _sharpness(grey.astype(np.float32))
 
 
 def _sharpened(plane: Plane, target: float) -> Plane:

@@ -84,6 +84,11 @@ class ClipInfo:
     complete: bool
 
     @property
+    def aspect(self) -> float:
+        """Width of the displayed picture divided by its height."""
+        return self.width / self.height
+
+    @property
     def upright_pixel_aspect(self) -> Fraction:
         """Width of a pixel divided by its height once the picture is turned upright."""
         return 1 / self.pixel_aspect if self.orientation.lying else self.pixel_aspect

@@ -38,7 +38,7 @@ class MotionSettings(BaseModel):
     max_bridge_share: float = Field(default=1.6, gt=0.0, le=20.0)
     max_step: float = Field(default=0.8, gt=0.0, le=2.0)
     tries: int = Field(default=4, ge=1, le=32)
-    loops_per_second: float = Field(default=5.0, gt=0.0, le=25.0)
+    loops_per_second: float = Field(default=4.5, gt=0.0, le=25.0)
 
 
 class JumpKind(StrEnum):

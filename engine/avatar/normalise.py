@@ -5,21 +5,28 @@ does not say its matrix the usual convention holds: BT.709 from 720 lines on, BT
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from engine.avatar.clips import read_info
+from engine.avatar.clips import ClipInfo, read_info
 from engine.avatar.decoding import decoded
+from engine.avatar.framing import Face, FaceFinder, head_and_shoulders
 from engine.avatar.opening import ClipTooShort, damaged
-from engine.avatar.rendering import Look, Renderer
+from engine.avatar.planes import colours, planes
+from engine.avatar.rendering import WHOLE, Look, Renderer, Window, shown_part
+from engine.avatar.stabilise import CameraPath, Steadier
 from engine.avatar.timeline import Picture, cadence
+from engine.errors import ClipError
 
 Progress = Callable[[float], None]
 """Is told how much is done, from 0 to 1."""
+
+_FACE_SAMPLES = 24
 
 Side = Annotated[int, Field(ge=16, le=4096, multiple_of=2)]
 
@@ -74,6 +81,7 @@ def pictures(
     on_progress: Progress | None = None,
     *,
     threads: int = 1,
+    face_model: Path | None = None,
     allow_truncated: bool = False,
 ) -> Iterator[VideoFrame]:
     """The pictures of a clip, normalised, one at a time.
@@ -85,6 +93,7 @@ def pictures(
         preparation: What to make of it.
         on_progress: Is told the part done, once per picture.
         threads: Threads for the decoder and the filters.
+        face_model: YuNet in ONNX form, which ``crop="face"`` needs.
         allow_truncated: Of a clip whose end is missing, give what is there.
 
     Yields:
@@ -92,31 +101,106 @@ def pictures(
         pixels, with ``time_base`` 1/fps and ``pts`` 0, 1, 2 and so on. Each is its own object.
 
     Raises:
-        ClipError: The clip cannot be read, or no part of it lies after ``start``.
+        ClipError: The clip cannot be read, no part of it lies after ``start``, or it shows no face
+            where one is asked for.
+        MissingDependency: ``crop="face"`` or ``stabilize`` without OpenCV, or no face model.
     """
     info = read_info(path, allow_truncated=allow_truncated)
-    expected = _expected_pictures(info.duration, preparation)
-    look = Look(
-        preparation.brightness,
-        preparation.contrast,
-        preparation.saturation,
-        preparation.sharpen,
-    )
-    renderer = Renderer(preparation.size, info.upright_pixel_aspect, look=look, threads=threads)
+    job = _Job(path, preparation, info, threads, on_progress or _ignore)
+    window = _find_window(job, face_model) if preparation.crop == "face" else WHOLE
+    made = _steady(job, window) if preparation.stabilize else _render(job, window)
     count = 0
-    for picture in ticks(path, preparation, threads):
-        frame = renderer.render(picture.frame)
+    for frame in made:
         frame.time_base = 1 / preparation.fps
         frame.pts = count
         frame.duration = 1
+        frame.pict_type = PictureType.NONE
         count += 1
         yield frame
-        if on_progress is not None:
-            on_progress(min(1.0, count / expected))
     if count == 0:
         if preparation.start < info.duration:
             raise damaged(path)
         raise _after_the_end(path, preparation.start, info.duration)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    path: Path
+    preparation: Preparation
+    info: ClipInfo
+    threads: int
+    on_progress: Progress
+
+    def frames(self, since: float, until: float) -> Iterator[VideoFrame]:
+        """The decoded picture of each tick; progress goes from ``since`` to ``until``."""
+        expected = _expected_pictures(self.info.duration, self.preparation)
+        for count, picture in enumerate(ticks(self.path, self.preparation, self.threads), 1):
+            yield picture.frame
+            self.on_progress(since + (until - since) * min(1.0, count / expected))
+
+    def renderer(self, size: tuple[int, int], window: Window, look: Look | None) -> Renderer:
+        return Renderer(size, self.info.upright_pixel_aspect, window, look, self.threads)
+
+    @property
+    def look(self) -> Look:
+        wanted = self.preparation
+        return Look(wanted.brightness, wanted.contrast, wanted.saturation, wanted.sharpen)
+
+
+def _render(job: _Job, window: Window) -> Iterator[VideoFrame]:
+    renderer = job.renderer(job.preparation.size, window, job.look)
+    for frame in job.frames(0.0, 1.0):
+        yield renderer.render(frame)
+
+
+def _steady(job: _Job, window: Window) -> Iterator[VideoFrame]:
+    """As ``_render``, in two passes: one that measures the camera's path, and one that evens it."""
+    small = job.renderer(_small_size(job.info, 400), WHOLE, None)
+    camera = CameraPath()
+    for frame in job.frames(0.0, 0.4):
+        camera.add(planes(small.render(frame))[0])
+    if not camera.poses:
+        return
+    width, height = job.preparation.size
+    part = shown_part(window, job.info.aspect, width / height)
+    steadier = Steadier(
+        camera.poses, 1 / (part[2] - part[0]), job.preparation.fps, job.preparation.size
+    )
+    renderer = job.renderer(steadier.padded, window, job.look)
+    for index, frame in enumerate(job.frames(0.4, 1.0)):
+        yield steadier.steady(renderer.render(frame), index)
+
+
+def _find_window(job: _Job, face_model: Path | None) -> Window:
+    """Where the face is in samples of the whole clip."""
+    finder = FaceFinder(face_model)
+    expected = _expected_pictures(job.info.duration, job.preparation)
+    rate = job.preparation.fps * min(Fraction(1), Fraction(_FACE_SAMPLES, expected))
+    samples = job.preparation.model_copy(update={"fps": rate})
+    small = job.renderer(_small_size(job.info, 640), WHOLE, None)
+    faces: list[Face] = []
+    count = 0
+    for picture in ticks(job.path, samples, job.threads):
+        found = finder.find(colours(small.render(picture.frame)))
+        faces += found[:1]
+        count += 1
+    if not faces or len(faces) < count / 4:
+        raise ClipError(
+            f"No face was found in {count - len(faces)} of {count} samples of '{job.path}'.",
+            "Use --crop center, or a part of the clip that shows the face (--start, --duration).",
+        )
+    wanted = job.preparation.size[0] / job.preparation.size[1]
+    return head_and_shoulders(faces, job.info.aspect, wanted)
+
+
+def _small_size(info: ClipInfo, longest: int) -> tuple[int, int]:
+    """The displayed size, even and not above ``longest``."""
+    shrink = min(1.0, longest / max(info.width, info.height))
+    return 2 * max(8, round(info.width * shrink / 2)), 2 * max(8, round(info.height * shrink / 2))
+
+
+def _ignore(_: float) -> None:
+    """Progress that nobody asked for."""
 
 
 def ticks(path: Path, preparation: Preparation, threads: int = 1) -> Iterator[Picture]:

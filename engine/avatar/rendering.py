@@ -82,10 +82,9 @@ class Renderer:
 
     def _steps(self, frame: VideoFrame) -> list[Step]:
         width, height = self._size
-        x, y, crop_width, crop_height = crop_box(
-            (frame.width, frame.height), self._pixel_aspect, self._window, self._size
-        )
-        steps = [("crop", f"{crop_width}:{crop_height}:{x}:{y}")]
+        picture = frame.width * float(self._pixel_aspect) / frame.height
+        part = shown_part(self._window, picture, width / height)
+        steps = [("crop", _crop((frame.width, frame.height), part))]
         if _has_alpha(frame.format):
             steps += [("format", "gbrap"), ("premultiply", "inplace=1"), ("format", "gbrp")]
         steps += [
@@ -102,35 +101,37 @@ class Renderer:
         ]
 
 
-def crop_box(
-    stored: tuple[int, int], pixel_aspect: Fraction, window: Window, size: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """The part of a stored picture that is scaled to ``size``: the largest of its shape that fits.
+def shown_part(window: Window, picture: float, wanted: float) -> Window:
+    """The largest part of the middle of ``window`` that has the wanted shape.
 
     Args:
-        stored: Width and height of the stored picture.
-        pixel_aspect: Width of a stored pixel divided by its height.
         window: The part of the picture to stay in.
-        size: Width and height that it will be scaled to.
-
-    Returns:
-        Left, top, width and height in stored pixels; left and top are even, so that subsampled
-        colour stays in place.
+        picture: Width of the displayed picture divided by its height.
+        wanted: Width divided by height of the part to choose.
     """
     left, top, right, bottom = window
-    width, height = (right - left) * stored[0], (bottom - top) * stored[1]
-    wanted = size[0] / size[1] / float(pixel_aspect)
-    crop_width, crop_height = min(width, height * wanted), min(height, width / wanted)
-    x, crop_width = _span(left * stored[0] + (width - crop_width) / 2, crop_width, stored[0])
-    y, crop_height = _span(top * stored[1] + (height - crop_height) / 2, crop_height, stored[1])
-    return x, y, crop_width, crop_height
+    width = min(right - left, (bottom - top) * wanted / picture)
+    height = min(bottom - top, (right - left) * picture / wanted)
+    left += (right - left - width) / 2
+    top += (bottom - top - height) / 2
+    return left, top, left + width, top + height
 
 
-def _span(start: float, length: float, limit: int) -> tuple[int, int]:
-    """Whole pixels for a start and a length that stay inside 0 to ``limit``."""
-    whole = min(limit, max(2, round(length)))
-    first = min(max(0, round(start)), limit - whole)
-    return first - first % 2, whole
+def _crop(stored: tuple[int, int], part: Window) -> str:
+    """Arguments of ``crop`` for a part of a stored picture of this width and height.
+
+    Left and top are even, so that subsampled colour stays in place.
+    """
+    x, width = _span(part[0], part[2], stored[0])
+    y, height = _span(part[1], part[3], stored[1])
+    return f"{width}:{height}:{x}:{y}"
+
+
+def _span(first: float, last: float, limit: int) -> tuple[int, int]:
+    """Start and length in whole pixels of a part of a side that is ``limit`` pixels long."""
+    length = min(limit, max(2, round((last - first) * limit)))
+    start = min(max(0, round(first * limit)), limit - length)
+    return start - start % 2, length
 
 
 def _has_alpha(pixel_format: VideoFormat) -> bool:

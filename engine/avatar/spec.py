@@ -192,7 +192,8 @@ def _from_file(
     try:
         own = AvatarSettings.model_validate(values)
     except ValidationError as error:
-        raise AvatarError(f"{path}: {error.errors()[0]['msg']}.") from None
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise AvatarError(f"{path}: size or fps: {message}.") from None
     return AvatarSpec(
         id=folder.name,
         name=content.name or folder.name,

@@ -1,4 +1,4 @@
-"""The display stage: shows processed frames when they are due, and marks the last when none come."""
+"""The display stage: shows frames when they are due, and marks the last when none come."""
 
 import threading
 

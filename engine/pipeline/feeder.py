@@ -59,10 +59,10 @@ def _to_eight_bit(image: npt.NDArray[np.generic]) -> Image:
     if image.dtype == np.uint16:
         return (image.view(np.uint16) >> 8).astype(np.uint8)
     if np.issubdtype(image.dtype, np.floating):
-        values = image.astype(np.float32)
-        if not np.isfinite(values).all():
+        if not np.isfinite(image).all():
             raise BadFrame("The picture has values that are not numbers (NaN or infinity).")
-        return (np.clip(values, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+        values = np.clip(image, 0.0, 1.0).astype(np.float32)
+        return np.asarray(values * 255.0 + 0.5, dtype=np.float32).astype(np.uint8)
     raise BadFrame(f"A picture cannot have values of type {image.dtype}.")
 
 

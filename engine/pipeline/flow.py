@@ -33,9 +33,7 @@ class FlowInterpolator:
         self._flows: tuple[Flow, Flow] | None = None
         self._grid: Flow | None = None
 
-    def between(
-        self, before: Image, after: Image, share: float, pair: tuple[int, int]
-    ) -> Image:
+    def between(self, before: Image, after: Image, share: float, pair: tuple[int, int]) -> Image:
         """The picture at ``share`` (0..1) of the way from ``before`` to ``after``.
 
         Args:
@@ -54,8 +52,8 @@ class FlowInterpolator:
         forward, backward = self._flows
         warped_before = self._warp(before, forward, -share)
         warped_after = self._warp(after, backward, share - 1.0)
-        blended: Image = self._cv2.addWeighted(warped_before, 1.0 - share, warped_after, share, 0.0)
-        return blended
+        blended = self._cv2.addWeighted(warped_before, 1.0 - share, warped_after, share, 0.0)
+        return blended.view(np.uint8)
 
     def _estimate(self, before: Image, after: Image) -> tuple[Flow, Flow]:
         cv2 = self._cv2

@@ -46,7 +46,9 @@ class PlayoutDelay:
         if excess <= 0.0:
             self.seconds -= excess
         else:
-            self.seconds -= min(excess, max(0.0, elapsed) * (RELEASE_FLOOR + excess / RELEASE_TIME_S))
+            self.seconds -= min(
+                excess, max(0.0, elapsed) * (RELEASE_FLOOR + excess / RELEASE_TIME_S)
+            )
 
 
 class RateCap:
@@ -54,13 +56,15 @@ class RateCap:
 
     def __init__(self, fps: float) -> None:
         self._period = 1.0 / fps
-        self._slot = float("-inf")
+        self._slot: float | None = None
 
     def admits(self, due: float) -> bool:
         """Whether the frame due then is to be shown; call once for each frame, in order."""
-        if due < self._slot - 0.4 * self._period:
+        slack = 0.4 * self._period
+        slot = due if self._slot is None else self._slot
+        if due < slot - slack:
             return False
-        self._slot = max(self._slot, due - 0.4 * self._period) + self._period
+        self._slot = max(slot, due - slack) + self._period
         return True
 
 

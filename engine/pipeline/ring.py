@@ -31,7 +31,7 @@ class DropPolicy(StrEnum):
     LATEST = "latest"
 
 
-class RingClosed(Exception):  # noqa: N818 - an event in the flow, not a fault
+class RingClosed(Exception):
     """The ring has been closed: no more puts, and nothing is left to get."""
 
 

@@ -54,6 +54,10 @@ export class AvatarView {
     this.#followSession();
     this.#followPage();
     this.#catalog.addEventListener("change", () => this.#catalogChanged());
+    this.#catalog.addEventListener("recovered", () => {
+      this.#session.retryNow();
+      if (!this.#session.active) this.#showIdleNotice();
+    });
     on(this.#catalog, "trouble", (problem) => this.#catalogTrouble(problem));
     this.#catalog.follow();
     this.render();
@@ -117,9 +121,15 @@ export class AvatarView {
       this.#session.retryNow();
       this.#catalog.refresh();
     });
-    window.addEventListener("pagehide", ({ persisted }) => {
-      // A page that is only frozen may come back, and its session with it.
-      if (!persisted) this.#session.disconnect();
+    // Browsers announce that a page may be kept (`persisted`) for pages that they then drop, so its
+    // session ends in any case; a page that does come back connects again.
+    let revive = false;
+    window.addEventListener("pagehide", () => {
+      revive = this.#session.active;
+      this.#session.disconnect();
+    });
+    window.addEventListener("pageshow", ({ persisted }) => {
+      if (persisted && revive) this.#connect();
     });
   }
 
@@ -164,6 +174,7 @@ export class AvatarView {
 
   /** @param {Problem} problem */
   #catalogTrouble(problem) {
+    this.#cards.render();
     if (this.#session.info.phase !== "idle") return;
     const options = problem.kind === "Unauthorized"
       ? { action: "action.token", onAction: () => this.#catalog.refresh() }

@@ -26,10 +26,10 @@ export class AvatarCards extends EventTarget {
 
   /** Writes everything anew; cards that stay keep their elements, and so the focus. */
   render() {
-    const { avatars, loaded } = this.#catalog;
+    const { avatars, loaded, declined } = this.#catalog;
     const none = loaded && avatars.length === 0;
     const hint = none ? `${t("avatars.none")} ${t("avatars.none.do")}` : t("avatars.loading");
-    say(byId("avatars-hint"), loaded && !none ? "" : hint);
+    say(byId("avatars-hint"), (loaded && !none) || declined ? "" : hint);
     const ids = new Set(avatars.map(({ id }) => id));
     for (const [id, card] of this.#cards) {
       if (ids.has(id)) continue;

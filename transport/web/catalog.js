@@ -5,10 +5,12 @@ import { Problem } from "./problem.js";
 
 const COMPILING_MS = 1000;
 const SETTLED_MS = 15000;
+/** The longest that browsers' timers can wait. */
+const UNTIL_REFRESH_MS = 2 ** 31 - 1;
 
 /**
  * Emits `change` when the avatars or their posters changed, and `trouble` (CustomEvent<Problem>)
- * when they can't be read; it goes on trying.
+ * when they can't be read; it goes on trying, and emits `recovered` when they can again.
  */
 export class Catalog extends EventTarget {
   #api;
@@ -20,6 +22,8 @@ export class Catalog extends EventTarget {
   avatars = [];
   /** Whether the server has answered at least once. */
   loaded = false;
+  /** Whether the user declined to give a token, so that the list is no longer being read. */
+  declined = false;
 
   /** @param {import("./api.js").Api} api */
   constructor(api) {
@@ -56,16 +60,26 @@ export class Catalog extends EventTarget {
       const wake = this.#wake.signal;
       try {
         this.#update(await this.#api.avatars());
+        if (failures) this.dispatchEvent(new Event("recovered"));
         failures = 0;
+        this.declined = false;
       } catch (error) {
+        const problem = Problem.from(error);
         failures += 1;
-        this.dispatchEvent(new CustomEvent("trouble", { detail: Problem.from(error) }));
+        this.declined = problem.kind === "Unauthorized";
+        this.dispatchEvent(new CustomEvent("trouble", { detail: problem }));
       }
-      const busy = this.avatars.some(({ status }) => status === "compiling" || status === "waiting");
-      const wait = failures ? backoffMs(failures + 1) : busy ? COMPILING_MS : SETTLED_MS;
-      await pause(wait, [wake]);
+      // Who has just declined to give a token is not asked again before they act.
+      await pause(this.declined ? UNTIL_REFRESH_MS : this.#interval(failures), [wake]);
       if (document.hidden) await visible();
     }
+  }
+
+  /** @param {number} failures */
+  #interval(failures) {
+    if (failures) return backoffMs(failures + 1);
+    const settled = this.avatars.every(({ status }) => status === "ready" || status === "failed");
+    return settled ? SETTLED_MS : COMPILING_MS;
   }
 
   /** @param {import("./api.js").Avatar[]} avatars */

@@ -16,6 +16,8 @@ export function askToken(rejected) {
   const dialog = /** @type {HTMLDialogElement} */ (byId("token-dialog"));
   const input = /** @type {HTMLInputElement} */ (byId("token"));
   input.value = "";
+  // Not a submit button: the return key would press the first of those.
+  byId("token-cancel").onclick = () => dialog.close();
   byId("token-wrong").hidden = !rejected;
   dialog.returnValue = "";
   dialog.showModal();

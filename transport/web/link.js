@@ -6,7 +6,7 @@
 import { Problem } from "./problem.js";
 import { StatsMeter } from "./stats.js";
 
-const OPEN_WITHIN_MS = 12000;
+const OPEN_WITHIN_MS = 8000;
 const POLL_MS = 500;
 /** Without a picture for this long the connection counts as dropped. */
 const STALL_MS = 2500;

@@ -25,7 +25,7 @@ const FINAL = new Set([
 ]);
 
 /** Attempts in a row before a doubtful problem counts as final, if nothing ever worked. */
-const DOUBTFUL_TRIES = 3;
+const DOUBTFUL_TRIES = 2;
 
 export class Problem extends Error {
   /**

@@ -1,7 +1,7 @@
 /** The stage: the picture, the poster before it, the last picture kept while reconnecting. */
 
-import { byId, say } from "./dom.js";
-import { number, t } from "./i18n.js";
+import { statusText } from "./avatars.js";
+import { byId, el, say } from "./dom.js";
 
 export class Stage {
   #root = byId("stage");
@@ -39,12 +39,7 @@ export class Stage {
     }
     const title = byId("title");
     title.textContent = avatar?.name ?? "";
-    if (avatar?.status !== "ready") return;
-    const [width, height] = avatar.size;
-    const format = { width, height, fps: number(avatar.fps, avatar.fps % 1 ? 2 : 0) };
-    title.append(Object.assign(document.createElement("small"), {
-      textContent: t("avatars.format", format),
-    }));
+    if (avatar) title.append(el("small", {}, statusText(avatar)));
   }
 
   /** @param {string} text e.g. `H264 · 512 × 512`; empty for none. */

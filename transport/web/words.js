@@ -5,8 +5,8 @@ import { known, t } from "./i18n.js";
 /** Kinds of the server that mean the same to somebody in front of the page. */
 const SAME_AS = /** @type {Record<string, string>} */ ({
   AvatarError: "AvatarFailed",
-  ClipError: "AvatarFailed",
-  ClipChanged: "AvatarFailed",
+  CompileFailed: "AvatarFailed",
+  NotAVideo: "AvatarFailed",
   PackError: "AvatarFailed",
   AlreadyAnswered: "Conflict",
 });
@@ -23,7 +23,8 @@ const BY_STATUS = /** @type {Record<number, string>} */ ({
  *   and the server's own words, which are English.
  */
 export function words(problem) {
-  const own = [problem.kind, SAME_AS[problem.kind], BY_STATUS[problem.status]];
+  const clip = problem.kind.startsWith("Clip") ? "AvatarFailed" : "";
+  const own = [problem.kind, SAME_AS[problem.kind], clip, BY_STATUS[problem.status]];
   const kind = own.find((candidate) => candidate && known(`error.${candidate}`)) ?? "unknown";
   const { description } = problem;
   return {

@@ -34,6 +34,8 @@ _UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
 EVENTS_LABEL = "events"
 MAX_EARLY_CANDIDATES = 64
 MAX_CHANNELS = 4
+FLUSH_SECONDS = 0.2
+FLUSH_STEP = 0.01
 
 
 class BadSdp(InvalidInput):
@@ -178,7 +180,18 @@ class Peer:
 
     async def close(self) -> None:
         """End the connection; may be called at any time and more than once."""
+        await self._flush()
         await self._connection.close()
+
+    async def _flush(self) -> None:
+        """Give the last events a moment to leave: closing drops what is still queued."""
+        if self.connection_state != "connected":
+            return
+        waits = int(FLUSH_SECONDS / FLUSH_STEP)
+        for _ in range(waits):
+            await asyncio.sleep(FLUSH_STEP)
+            if not any(c.bufferedAmount for c in self._channels if c.readyState == "open"):
+                return
 
     def _codec_preferences(self) -> list[Any]:
         wanted = {"video/H264": "H264", "video/VP8": "VP8"}

@@ -22,7 +22,7 @@ def announce_addresses(sdp: str, addresses: Sequence[str]) -> str:
     for line in sdp.splitlines():
         lines.append(line)
         match = _CANDIDATE.match(line)
-        if match is None or match[7] != "host":
+        if match is None or match[7] != "host" or is_mdns(line.removeprefix("a=")):
             continue
         version = ipaddress.ip_address(match[5]).version
         for number, address in enumerate(addresses):

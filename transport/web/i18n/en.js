@@ -81,6 +81,8 @@ export const en = {
 
   "error.unknown": "The server refused.",
   "error.unknown.do": "Try again; if it happens again, look into the server's log.",
+  "error.InternalError": "The server ran into a problem of its own.",
+  "error.InternalError.do": "Its log says why. Try again; if it happens again, restart it.",
   "error.PageError": "The page ran into a problem of its own.",
   "error.PageError.do": "Reload the page. If it happens again, report it together with the browser's console.",
   "error.ServerUnreachable": "The server does not answer.",

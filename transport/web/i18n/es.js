@@ -81,6 +81,8 @@ export const es = {
 
   "error.unknown": "El servidor rechazó la petición.",
   "error.unknown.do": "Inténtalo de nuevo; si se repite, mira el registro del servidor.",
+  "error.InternalError": "El servidor tropezó con un problema propio.",
+  "error.InternalError.do": "Su registro dice por qué. Inténtalo de nuevo; si se repite, reinícialo.",
   "error.PageError": "La página tropezó con un problema propio.",
   "error.PageError.do": "Recarga la página. Si se repite, comunícalo junto con la consola del navegador.",
   "error.ServerUnreachable": "El servidor no responde.",

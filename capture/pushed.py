@@ -1,0 +1,101 @@
+"""A source that is given its frames, e.g. by a WebRTC receiver on the event loop."""
+
+from fractions import Fraction
+from typing import Literal, Protocol
+
+from engine.clock import Clock, monotonic
+from engine.pipeline.frame import Frame, Image
+from engine.pipeline.ring import DropPolicy, Ring, RingClosed
+
+HELD = 2
+"""Frames that wait for the capture thread; it is woken for each, so more would only be delay."""
+
+
+class Convertible(Protocol):
+    """A picture that is not an array yet, such as ``av.VideoFrame``."""
+
+    def to_ndarray(self, *, format: str) -> Image:  # noqa: A002 - PyAV's name for it
+        """The picture in a pixel format."""
+
+
+class PushedSource:
+    """Frames come from ``push``, which never waits and may be called on an event loop.
+
+    Pictures that are not arrays are converted where they are read, on the capture thread.
+
+    Args:
+        name: What the user calls it, e.g. ``webrtc``.
+        clock: Seconds.
+    """
+
+    live = True
+
+    def __init__(self, name: str, clock: Clock = monotonic) -> None:
+        self.name = name
+        self._clock = clock
+        self._sequence = 0
+        self._ring: Ring[tuple[Image | Convertible, int, Fraction, float]] = Ring(
+            HELD, DropPolicy.DROP_OLDEST, clock
+        )
+
+    @property
+    def problem(self) -> str | None:
+        """Says so while nothing has been pushed yet."""
+        return None if self._sequence else "waiting for the sender's first picture"
+
+    @property
+    def dropped(self) -> int:
+        """Frames pushed faster than they were read."""
+        return self._ring.dropped
+
+    def open(self) -> None:
+        """Nothing to open."""
+
+    def push(
+        self,
+        picture: Image | Convertible,
+        pts: int,
+        time_base: Fraction,
+        captured_at: float | None = None,
+    ) -> bool:
+        """Hand in a frame without waiting; from any thread.
+
+        Args:
+            picture: ``uint8[h, w, 3]`` BGR, given away; or an ``av.VideoFrame``.
+            pts: In units of ``time_base``.
+            time_base: Seconds per unit.
+            captured_at: On the source's clock; now where it is not known better.
+
+        Returns:
+            False once the source has ended: stop pushing.
+        """
+        at = self._clock() if captured_at is None else captured_at
+        try:
+            return self._ring.put((picture, pts, time_base, at))
+        except RingClosed:
+            return False
+
+    def end(self) -> None:
+        """The sender has gone: what was pushed is still read, then the source ends."""
+        self._ring.close()
+
+    def read(self) -> Frame | None:
+        """The next frame pushed; None at the end or when interrupted."""
+        try:
+            item = self._ring.get()
+        except RingClosed:
+            return None
+        assert item is not None
+        picture, pts, time_base, at = item
+        image = picture if hasattr(picture, "dtype") else picture.to_ndarray(format="bgr24")
+        frame = Frame(image, self._sequence, pts, time_base, at)
+        self._sequence += 1
+        return frame
+
+    def interrupt(self) -> None:
+        """End reading."""
+        self._ring.abort()
+
+    def close(self) -> None:
+        """Refuse further frames."""
+        self._ring.abort()

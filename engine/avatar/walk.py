@@ -1,0 +1,303 @@
+"""Playing a motion graph: which picture comes next, for ever, without a visible repetition.
+
+Pure and without numpy: a step costs some microseconds, and the same seed gives the same walk.
+"""
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import exp
+from random import Random
+
+from engine.avatar.cuts import Step
+from engine.avatar.motion import Jump, JumpKind, MotionGraph
+from engine.avatar.spec import REST_STATE
+from engine.errors import StateNotFound
+
+_WINDOW_SECONDS = 3.0
+_MEMORY_SECONDS = 600.0
+_SHORTEST_RUN_SECONDS = 0.5
+_LONGEST_RUN_SECONDS = 2.4
+_COST_SCALE = 0.5
+_TOLERATED = 2
+_WAITING_COST = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A jump in the numbers of a pack.
+
+    Attributes:
+        number: Of the jump.
+        bridge: First picture of its bridge.
+        length: Pictures of its bridge.
+        entry: The picture after them.
+        group: The state or action that it leads to.
+        cost: As in ``Jump``.
+    """
+
+    number: int
+    bridge: int
+    length: int
+    entry: int
+    group: str
+    cost: float
+
+
+class Routes:
+    """A motion graph in the form that walks read; one serves all sessions of an avatar.
+
+    Args:
+        graph: The graph; its pictures are numbered by ``graph.numbering()``.
+        fps: Pictures per second.
+        spacing: Pictures within which a requested change begins.
+        keyframes: Numbers of all pictures at which a decoder can start.
+    """
+
+    def __init__(
+        self, graph: MotionGraph, fps: float, spacing: int, keyframes: frozenset[int]
+    ) -> None:
+        numbering = graph.numbering()
+        self.fps = fps
+        self.spacing = spacing
+        self.keyframes = keyframes
+        self.states = tuple(g for g in graph.groups if any(c.state == g for c in graph.clips))
+        self.actions = tuple(group for group in graph.groups if group not in self.states)
+        self.starts: dict[str, list[int]] = {}
+        self.lasts: set[int] = set()
+        self.ends: dict[int, str] = {}
+        for clip, part, first in numbering.parts:
+            node = graph.clips[clip]
+            self.starts.setdefault(node.group, []).append(first)
+            self.lasts.add(first + len(part) - 1)
+            if node.is_action and part == node.parts[-1]:
+                self.ends[first + len(part) - 1] = node.group
+        self.onward: dict[int, tuple[Route, ...]] = {}
+        self.exits: dict[str, dict[int, Route]] = {group: {} for group in graph.groups}
+        self.next_choice: dict[int, int] = {}
+        for number, jump in enumerate(graph.jumps):
+            exit_ = numbering.place(jump.source, jump.exit)
+            route = self._route(graph, number, jump, numbering.bridges[number])
+            if jump.kind is JumpKind.TRANSITION:
+                self.exits[route.group][exit_] = route
+            else:
+                self.onward[exit_] = (*self.onward.get(exit_, ()), route)
+        for _, part, first in numbering.parts:
+            choice = first + len(part) - 1
+            for picture in range(choice, first - 1, -1):
+                choice = picture if picture in self.onward else choice
+                self.next_choice[picture] = choice
+
+    @staticmethod
+    def _route(graph: MotionGraph, number: int, jump: Jump, bridge: int) -> Route:
+        return Route(
+            number=number,
+            bridge=bridge,
+            length=jump.length,
+            entry=graph.numbering().place(jump.target, jump.entry),
+            group=graph.clips[jump.target].group,
+            cost=jump.cost,
+        )
+
+
+class GraphWalk:
+    """Walks through a motion graph picture by picture, for ever.
+
+    A request is served within ``spacing`` pictures when a clip's picture was shown last; while a
+    bridge is shown it is played to its end first. Within a state, runs between loop jumps have
+    lengths drawn by chance, and of several ways the one that was seen least in the last ten
+    minutes is taken, so that orders of pictures hardly come again.
+
+    Args:
+        routes: Of the avatar.
+        seed: Of the generator of chance.
+    """
+
+    def __init__(self, routes: Routes, seed: int) -> None:
+        self._routes = routes
+        self._random = Random(seed)
+        self._state = REST_STATE
+        self._action: str | None = None
+        self._shown = REST_STATE
+        self._finished: str | None = None
+        self._bridge: deque[int] = deque()
+        self._entry = self._random.choice(routes.starts[REST_STATE])
+        self._index: int | None = None
+        self._waited = 0
+        self._run = 0
+        self._patience = self._draw_patience()
+        self._seen = _Memory(round(_MEMORY_SECONDS * routes.fps))
+        self._recent: deque[tuple[int, int]] = deque()
+        self._window = round(_WINDOW_SECONDS * routes.fps)
+        self._count = 0
+
+    @property
+    def state(self) -> str:
+        """The state or action that the walk is in, or is about to enter."""
+        return self._action or self._state
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that can be requested: the states, then the actions."""
+        return (*self._routes.states, *self._routes.actions)
+
+    def request(self, name: str) -> None:
+        """Go to a state for good, or play an action once and return.
+
+        Asking for what is already played or about to be changes nothing.
+
+        Raises:
+            StateNotFound: There is no state or action of this name.
+        """
+        if name in self._routes.actions:
+            changed = name != self._action
+            self._action = name
+        elif name in self._routes.states:
+            changed = name != self.state
+            self._action, self._state = None, name
+        else:
+            raise StateNotFound(
+                f"There is no state or action {name!r}.", f"Valid: {', '.join(self.names)}."
+            )
+        if changed:
+            self._waited = 0
+
+    def next(self) -> Step:
+        """Return the next picture."""
+        self._count += 1
+        self._waited += 1
+        if self._bridge:
+            self._index = self._bridge.popleft()
+        elif self._entry is not None:
+            self._index, self._entry = self._entry, None
+            self._run = 0
+        else:
+            assert self._index is not None
+            self._advance(self._index)
+        finished, self._finished = self._finished, None
+        return Step(self._index, self._index in self._routes.keyframes, self._shown, finished)
+
+    def _advance(self, index: int) -> None:
+        """Go on from a picture of a clip: to the next one, or into a bridge."""
+        route = self._leaving(index) if self._shown != self.state else None
+        if route is None and index in self._routes.ends:
+            if self._action == self._routes.ends[index]:
+                self._finished, self._action = self._action, None
+            route = self._routes.exits[self.state][index]
+        if route is None and index in self._routes.onward:
+            route = self._wandering(index, self._routes.onward[index])
+        if route is None:
+            self._index = index + 1
+            self._run += 1
+            return
+        self._enter(route)
+
+    def _enter(self, route: Route) -> None:
+        self._bridge.extend(range(route.bridge, route.bridge + route.length))
+        self._entry = route.entry
+        self._shown = route.group
+        self._waited = 0
+        self._patience = self._draw_patience()
+        self._recent.append((route.number, self._count))
+        self._index = self._bridge.popleft()
+
+    def _leaving(self, index: int) -> Route | None:
+        """Return the exit to what was asked for, or None to wait for a better one nearby."""
+        exits = self._routes.exits[self.state]
+        left = self._routes.spacing - self._waited
+        here = exits.get(index)
+        if here is None or index in self._routes.lasts:
+            return here
+        for ahead in range(1, left + 1):
+            later = exits.get(index + ahead)
+            if later is not None and later.cost + _WAITING_COST * ahead < here.cost:
+                return None
+            if index + ahead in self._routes.lasts:
+                break
+        return here
+
+    def _wandering(self, index: int, routes: Sequence[Route]) -> Route | None:
+        """Choose a loop jump, or None to go on."""
+        self._seen.add((index, self._path(self._count)))
+        familiar = {route: self._familiarity(route) for route in routes}
+        least = min(familiar.values())
+        freshest = [route for route in routes if familiar[route] == least]
+        if index in self._routes.lasts:
+            return self._draw(freshest)
+        ahead = self._routes.next_choice[index + 1]
+        onward = self._seen.count((ahead, self._path(self._count + ahead - index)))
+        if onward < least or (onward == least and self._run < self._patience):
+            return None
+        if onward < _TOLERATED and self._run < _SHORTEST_RUN_SECONDS * self._routes.fps:
+            return None
+        return self._draw(freshest)
+
+    def _familiarity(self, route: Route) -> int:
+        """Return how often the pictures were seen that end at the next choice after a jump."""
+        ahead = self._routes.next_choice[route.entry]
+        arrival = self._count + route.length + ahead - route.entry + 1
+        return self._seen.count((ahead, (*self._path(arrival), route.number)))
+
+    def _path(self, arrival: int) -> tuple[int, ...]:
+        """Return the jumps that a window still holds when it ends at a later picture."""
+        oldest = arrival - self._window
+        while self._recent and self._recent[0][1] <= self._count - self._window:
+            self._recent.popleft()
+        return tuple(number for number, shown in self._recent if shown > oldest)
+
+    def _draw(self, routes: Sequence[Route]) -> Route:
+        weights = [exp(-min(route.cost, 20.0) / _COST_SCALE) for route in routes]
+        return self._random.choices(routes, weights)[0]
+
+    def _draw_patience(self) -> int:
+        seconds = self._random.uniform(_SHORTEST_RUN_SECONDS, _LONGEST_RUN_SECONDS)
+        return round(seconds * self._routes.fps)
+
+
+_Window = tuple[int, tuple[int, ...]]
+"""The last picture of a window of time and the jumps inside it, which give all its pictures."""
+
+
+class _Memory:
+    """How often each window of pictures was seen lately.
+
+    Only windows that end where there is a choice are counted: all others lie between two of them
+    and come no more often.
+
+    Args:
+        capacity: How many windows are remembered.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._order: deque[_Window] = deque()
+        self._counts: Counter[_Window] = Counter()
+        self._capacity = capacity
+
+    def count(self, window: _Window) -> int:
+        return self._counts.get(window, 0)
+
+    def add(self, window: _Window) -> None:
+        self._order.append(window)
+        self._counts[window] += 1
+        if len(self._order) > self._capacity:
+            oldest = self._order.popleft()
+            self._counts[oldest] -= 1
+            if not self._counts[oldest]:
+                del self._counts[oldest]
+
+
+def keyframes_of(graph: MotionGraph, bridge_keyframes: Mapping[int, bool]) -> frozenset[int]:
+    """Return the pack's numbers of all keyframes.
+
+    Args:
+        graph: The graph.
+        bridge_keyframes: For each jump's number, whether its bridge begins with a keyframe.
+    """
+    numbering = graph.numbering()
+    found = {
+        numbering.place(number, picture)
+        for number, clip in enumerate(graph.clips)
+        for picture in clip.keyframes
+    }
+    found |= {numbering.bridges[number] for number, begins in bridge_keyframes.items() if begins}
+    return frozenset(found)

@@ -1,0 +1,71 @@
+"""A whole server inside the test's own event loop, playing small grey avatars."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from engine.avatar import compile as compiler
+from engine.avatar import pack as packs
+from engine.avatar import spec as specs
+from engine.avatar.library import AvatarLibrary
+from engine.clock import Clock, monotonic
+from engine.settings import AvatarSettings, ServerSettings, StreamSettings, WebRtcSettings
+from tests.fakes import flat_clip
+from transport.http.app import make_app
+from transport.sessions import StreamRegistry
+
+DARK, BRIGHT = 40, 200
+WAVING_PICTURES = 10
+
+
+def avatar_settings(root: Path) -> AvatarSettings:
+    """Settings with their folders in ``root`` and pictures as small as can be."""
+    return AvatarSettings(
+        folder=root / "videos",
+        cache=root / "cache",
+        size="64x64",
+        idle_video="",
+        compile_wait=30.0,
+    )
+
+
+def make_demo(root: Path) -> None:
+    """Write and compile the avatar ``demo``: dark when idle, bright in gesture, grey in wave."""
+    folder = root / "videos" / "demo"
+    folder.mkdir(parents=True)
+    flat_clip(folder / "idle.mp4", DARK, 1.0)
+    flat_clip(folder / "gesture.mp4", BRIGHT, 1.0)
+    flat_clip(folder / "wave.mp4", 120, WAVING_PICTURES / 25)
+    (folder / "avatar.yaml").write_text(
+        "states: {idle: [idle.mp4], gesture: [gesture.mp4]}\nactions: {wave: wave.mp4}\n"
+    )
+    settings = avatar_settings(root)
+    found = specs.read_folder(folder, settings)
+    assert found is not None
+    pack = compiler.compile_avatar(found)
+    packs.write(pack, settings.cache / f"{found.id}-{pack.key}.pack")
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    root: Path,
+    server: ServerSettings | None = None,
+    streams: StreamSettings | None = None,
+    webrtc: WebRtcSettings | None = None,
+    clock: Clock = monotonic,
+) -> AsyncIterator[tuple[TestClient, StreamRegistry]]:
+    """Serve the avatars in ``root``; yields a client and the registry."""
+    settings = avatar_settings(root)
+    library = AvatarLibrary(settings)
+    registry = StreamRegistry(
+        library,
+        streams or StreamSettings(seed=1),
+        webrtc or WebRtcSettings(),
+        settings.compile_wait,
+        clock,
+    )
+    app = make_app(server or ServerSettings(), library, registry)
+    async with TestClient(TestServer(app)) as client:
+        yield client, registry
