@@ -38,7 +38,7 @@ Options:
 END
 }
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$@"; }
 
 die() {
     printf 'error: %s\n' "$1" >&2
@@ -80,10 +80,10 @@ need_venv_module() {
     package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
     if ((EUID == 0)) && command -v apt-get >/dev/null; then
         say "Installing $package with apt-get ..."
-        if { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package"; } \
-            </dev/null >/dev/null 2>&1 && "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-            return
-        fi
+        export DEBIAN_FRONTEND=noninteractive
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$package"; } \
+            </dev/null >/dev/null 2>&1 || true
+        "$python" -c 'import ensurepip, venv' 2>/dev/null && return
     fi
     die "$python cannot make virtual environments: its module venv is incomplete." \
         "On Debian and Ubuntu: sudo apt-get install $package"
@@ -152,8 +152,8 @@ settle_opencv() {
     pip_in "$venv" install --force-reinstall --no-deps "opencv-python-headless==$version" ||
         die "pip could not install opencv-python-headless $version; its message is above."
     message=${message##*ImportError: }
-    say "OpenCV without windows was installed (no ${message%%:*} here). For windows:" \
-        "apt-get install libgl1 libglib2.0-0, remove $venv and start again."
+    say "OpenCV has no windows here, for want of ${message%%:*}. To get them:" \
+        "  apt-get install libgl1 libglib2.0-0; rm -r $venv; then start again"
 }
 
 # Checks before anything is touched.
@@ -299,10 +299,10 @@ install_unit() {
     mv "$UNIT_FILE.part" "$UNIT_FILE"
     systemctl daemon-reload
     systemctl enable --quiet "$NAME"
-    systemctl restart "$NAME"
-    sleep 2
-    systemctl is-active --quiet "$NAME" ||
+    systemctl reset-failed "$NAME" 2>/dev/null || true
+    if ! systemctl restart "$NAME" || ! sleep 2 || ! systemctl is-active --quiet "$NAME"; then
         die "The service does not run." "See why: journalctl -u $NAME -n 50"
+    fi
 }
 
 do_install() {

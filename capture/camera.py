@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from capture.metronome import Metronome
 from engine.clock import Clock, monotonic
 from engine.errors import NotFound, Unavailable
@@ -85,7 +87,7 @@ class OpenCvDevice:
     def read(self) -> Image | None:
         """The next picture, ``uint8[h, w, 3]``, BGR; None when the device has failed."""
         good, image = self._capture.read()
-        return image if good else None
+        return np.asarray(image, np.uint8) if good else None
 
     def release(self) -> None:
         """Close the device."""

@@ -1,56 +1,49 @@
 """Video files as a source: every frame, upright, with its own timestamps."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from capture.metronome import Metronome
+from engine.avatar.opening import (
+    check_size,
+    damaged,
+    decode_frames,
+    opened,
+    stream_pixel_aspect,
+)
+from engine.avatar.orientation import Orientation
 from engine.clock import Clock, monotonic
-from engine.errors import ClipError
 from engine.pipeline.frame import Frame, Image
 
 LATEST_S = 0.1
 """A paced file that is read this much too late goes on from there instead of rushing."""
 
 
-def open_video(path: Path) -> av.container.InputContainer:
-    """The file, opened, with at least one video stream.
-
-    Raises:
-        ClipError: It does not exist, is empty, is not a video or has only sound.
-    """
-    if not path.is_file():
-        raise ClipError(f"There is no file {path}.", "Check the path.")
-    if path.stat().st_size == 0:
-        raise ClipError(f"The file {path} is empty.", "Copy or record it again.")
-    try:
-        container = av.open(str(path))
-    except (av.error.FFmpegError, OSError) as error:
-        raise ClipError(f"{path} cannot be read as a video: {error}.") from error
-    if not container.streams.video:
-        container.close()
-        raise ClipError(f"{path} has no picture in it.", "Give a file with video.")
-    return container
-
-
-def upright(frame: av.VideoFrame) -> Image:
-    """The decoded picture as BGR, turned the way the camera was held.
+def upright(frame: VideoFrame, pixel_aspect: Fraction = Fraction(1)) -> Image:
+    """The decoded picture as BGR with square pixels, turned the way the camera was held.
 
     Args:
         frame: As decoded; a phone's clip says in its display matrix how to turn it.
+        pixel_aspect: Width of a stored pixel divided by its height.
     """
-    image = frame.to_ndarray(format="bgr24")
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+    width = round(frame.width * pixel_aspect)
+    image = frame.to_ndarray(format="bgr24", width=width, height=frame.height).view(np.uint8)
+    orientation = Orientation.of_frame(frame)
+    if orientation == Orientation():
+        return image
+    turned = image[:, ::-1] if orientation.mirrored else image
+    return np.ascontiguousarray(np.rot90(turned, -orientation.clockwise // 90))
 
 
 class FileSource:
-    """Reads a video file.
-
-    A frame that cannot be decoded is left out and counted in ``damaged``.
+    """Reads a video file; pictures that cannot be decoded are left out.
 
     Args:
         path: The file.
@@ -72,13 +65,13 @@ class FileSource:
         metronome: Metronome | None = None,
     ) -> None:
         self.name = f"file:{path.name}"
-        self.damaged = 0
+        self.duration: float | None = None
         self._path = path
         self._paced = paced
         self._loop = loop
         self._clock = clock
         self._metronome = metronome or Metronome(clock)
-        self._container: av.container.InputContainer | None = None
+        self._held = ExitStack()
         self._frames: Iterator[Frame] = iter(())
         self._start: float | None = None
 
@@ -86,16 +79,18 @@ class FileSource:
         """Open the file.
 
         Raises:
-            ClipError: It cannot be used.
+            ClipError: It cannot be used; says why.
         """
-        self._container = open_video(self._path)
-        self._frames = self._read_all(self._container)
+        container, stream = self._held.enter_context(opened(self._path))
+        check_size(self._path, stream.width, stream.height)
+        self.duration = container.duration / 1e6 if container.duration else None
+        self._frames = self._read_all(container, stream)
 
     def read(self) -> Frame | None:
         """The next frame; None at the end.
 
         Raises:
-            ClipError: Nothing in the file could be decoded.
+            ClipDamaged: Nothing in the file can be decoded.
         """
         if self._metronome.interrupted:
             return None
@@ -119,39 +114,28 @@ class FileSource:
 
     def close(self) -> None:
         """Close the file; idempotent."""
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        self._frames = iter(())
+        self._held.close()
 
-    def _read_all(self, container: av.container.InputContainer) -> Iterator[Frame]:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
+    def _read_all(self, container: InputContainer, stream: VideoStream) -> Iterator[Frame]:
         time_base = Fraction(stream.time_base or Fraction(1, 90_000))
         step = max(1, round(1 / ((stream.average_rate or 25) * time_base)))
+        aspect = stream_pixel_aspect(stream)
         sequence, offset, pts = 0, 0, -step
         while True:
             first: int | None = None
-            for decoded in self._decode(container, stream):
+            for decoded in decode_frames(container, stream):
                 own = pts + step - offset if decoded.pts is None else decoded.pts
                 first = own if first is None else first
                 pts = max(pts + 1, own - first + offset)
-                yield Frame(upright(decoded), sequence, pts, time_base, 0.0)
+                yield Frame(upright(decoded, aspect), sequence, pts, time_base, 0.0)
                 sequence += 1
-            if sequence == 0:
-                raise ClipError(f"Not one picture of {self._path} can be decoded.")
-            if not self._loop or first is None:
+            if first is None:
+                raise damaged(self._path)
+            if not self._loop:
                 return
             offset = pts + step
             container.seek(0)
-
-    def _decode(
-        self, container: av.container.InputContainer, stream: av.VideoStream
-    ) -> Iterator[av.VideoFrame]:
-        for packet in container.demux(stream):
-            try:
-                yield from packet.decode()
-            except av.error.InvalidDataError:
-                self.damaged += 1
 
 
 def _captured(frame: Frame, at: float) -> Frame:

@@ -38,7 +38,9 @@ def write_code(image: Image, number: int, time_ms: int) -> None:
         number: Frame number, modulo 2^24.
         time_ms: Milliseconds, modulo 2^32.
     """
-    payload = bytes([MAGIC]) + (number % (1 << 24)).to_bytes(3) + (time_ms % MILLISECONDS).to_bytes(4)
+    payload = (
+        bytes([MAGIC]) + (number % (1 << 24)).to_bytes(3) + (time_ms % MILLISECONDS).to_bytes(4)
+    )
     coded = payload + binascii.crc_hqx(payload, 0xFFFF).to_bytes(2)
     bits = np.unpackbits(np.frombuffer(coded, np.uint8)).reshape(ROWS, COLUMNS)
     rows, columns = _edges(image.shape[0]), _edges(image.shape[1])
@@ -166,7 +168,8 @@ def draw_chart(background: Image, number: int, time_ms: int) -> Image:
     cv2.circle(image, (x, height * 10 // 16), radius, (255, 255, 255), -1, cv2.LINE_AA)
     cv2.circle(image, (x, height * 10 // 16), radius, (0, 0, 0), 2, cv2.LINE_AA)
     seconds, milliseconds = divmod(time_ms, 1000)
-    label = f"#{number} {seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{milliseconds:03d}"
+    hours, minutes = divmod(seconds // 60, 60)
+    label = f"#{number} {hours:02d}:{minutes:02d}:{seconds % 60:02d}.{milliseconds:03d}"
     scale = height / 400.0
     at = (width // 32, height * 15 // 16)
     cv2.putText(image, label, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 8, cv2.LINE_AA)
@@ -183,5 +186,8 @@ def _middle(
 ) -> float:
     """The mean of the middle half of a block, away from what coding does to its edges."""
     quarter = [(int(span[1]) - int(span[0])) // 4 for span in (rows, columns)]
-    block = image[rows[0] + quarter[0] : rows[1] - quarter[0], columns[0] + quarter[1] : columns[1] - quarter[1]]
+    block = image[
+        rows[0] + quarter[0] : rows[1] - quarter[0],
+        columns[0] + quarter[1] : columns[1] - quarter[1],
+    ]
     return float(block.mean())

@@ -1,7 +1,9 @@
 """A source that is given its frames, e.g. by a WebRTC receiver on the event loop."""
 
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Protocol
+
+import numpy as np
 
 from engine.clock import Clock, monotonic
 from engine.pipeline.frame import Frame, Image
@@ -87,8 +89,7 @@ class PushedSource:
             return None
         assert item is not None
         picture, pts, time_base, at = item
-        image = picture if hasattr(picture, "dtype") else picture.to_ndarray(format="bgr24")
-        frame = Frame(image, self._sequence, pts, time_base, at)
+        frame = Frame(_as_image(picture), self._sequence, pts, time_base, at)
         self._sequence += 1
         return frame
 
@@ -99,3 +100,9 @@ class PushedSource:
     def close(self) -> None:
         """Refuse further frames."""
         self._ring.abort()
+
+
+def _as_image(picture: Image | Convertible) -> Image:
+    if isinstance(picture, np.ndarray):
+        return picture
+    return picture.to_ndarray(format="bgr24")

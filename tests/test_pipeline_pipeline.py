@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -20,17 +20,10 @@ from tests.pipeline_fakes import (
     ScriptedSource,
     eventually,
     make_frame,
-    no_leaked_threads,
     picture,
 )
 
 AT_ONCE = DisplaySettings(pace=False)
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    with no_leaked_threads():
-        yield
 
 
 def frames(count: int) -> list[Frame]:

@@ -2,7 +2,6 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -11,13 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from engine.pipeline.ring import DropPolicy, Ring, RingClosed, spread
-from tests.pipeline_fakes import FakeClock, no_leaked_threads
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    with no_leaked_threads():
-        yield
+from tests.pipeline_fakes import FakeClock
 
 
 def test_drop_oldest_keeps_the_newest_in_order() -> None:

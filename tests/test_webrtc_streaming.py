@@ -1,6 +1,7 @@
 """Streams end to end: the HTTP API, real ICE, DTLS and SRTP, and a decoder at the other end."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from aiohttp.test_utils import TestClient
 from engine.settings import StreamSettings, WebRtcSettings
 from tests.serving import BRIGHT, DARK, WAVING_PICTURES, make_demo, serving
 from tests.viewer import Viewer
-from transport.sessions import StreamRegistry
+from transport.sessions import Stream, StreamRegistry
 
 TOLERANCE = 14
 
@@ -65,7 +66,7 @@ async def test_a_viewer_sees_idle_then_gesture_then_idle(codec: str, viewer: Vie
 async def test_timestamps_of_decoded_pictures_are_even(viewer: Viewer) -> None:
     await viewer.connect(video_id="demo")
     stamps = [(await viewer.frame()).pts for _ in range(60)]
-    assert {b - a for a, b in zip(stamps, stamps[1:], strict=False)} == {3600}
+    assert {b - a for a, b in itertools.pairwise(stamps)} == {3600}
 
 
 async def test_an_action_plays_once_and_its_end_is_told(viewer: Viewer) -> None:
@@ -170,7 +171,7 @@ async def test_lost_packets_are_sent_again(
     stamps = [(await viewer.frame()).pts for _ in range(40)]
     monkeypatch.setattr(sender, "_send_rtp", real)
     assert sender.statistics.retransmitted > 0
-    assert {b - a for a, b in zip(stamps, stamps[1:], strict=False)} == {3600}
+    assert {b - a for a, b in itertools.pairwise(stamps)} == {3600}
     await viewer.close()
 
 
@@ -227,16 +228,25 @@ async def test_closing_the_server_tells_its_viewers(root: Path) -> None:
     await viewer.close()
 
 
-async def test_a_viewer_that_hangs_up_is_forgotten(root: Path) -> None:
+async def test_a_viewer_that_hangs_up_is_forgotten(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = asyncio.Event()
+    end = StreamRegistry.end
+
+    async def end_and_tell(self: StreamRegistry, stream: Stream, reason: str) -> None:
+        await end(self, stream, reason)
+        ended.set()
+
+    monkeypatch.setattr(StreamRegistry, "end", end_and_tell)
     settings = StreamSettings(seed=1, lost_timeout=2.0)
     async with serving(root, streams=settings) as (client, registry):
         viewer = Viewer(client)
         await viewer.connect(video_id="demo")
         await viewer.frame()
         await viewer.close()
-        async with asyncio.timeout(10):
-            while registry.streams():
-                await asyncio.sleep(0.1)
+        await asyncio.wait_for(ended.wait(), 10)
+        assert registry.streams() == []
         assert registry.ended == {"lost": 1}
 
 

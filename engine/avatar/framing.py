@@ -67,6 +67,7 @@ class FaceFinder:
                 f"Put YuNet's ONNX file there, or use --crop center; models/{MODEL_NAME} is where"
                 " it is looked for.",
             )
+        talkative = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         try:
             self._detector = cv2.FaceDetectorYN.create(str(model), "", (320, 320), _SCORE, _OVERLAP)
         except cv2.error as error:
@@ -74,6 +75,8 @@ class FaceFinder:
                 f"'{model}' is no face detector that OpenCV can use.",
                 "Replace it by YuNet's ONNX file.",
             ) from error
+        finally:
+            cv2.utils.logging.setLogLevel(talkative)
 
     def find(self, picture: NDArray[np.uint8]) -> list[Face]:
         """The faces of a picture, height x width x 3, BGR; the largest first."""

@@ -230,6 +230,8 @@ def _best_jump(
         cut = step(first.features.grey[exit_], second.features.grey[entry])
         guess = _STEP_PER_DIFFERENCE * cut / (0.9 * settings.max_step * natural)
         likely = [length for length in lengths if length + 1 >= guess] or [lengths[-1]]
+        if kind is JumpKind.LOOP:
+            likely = list(lengths)
         motion = motion_of(first, exit_, second, entry)
         if motion.trusted < _MIN_TRUST:
             likely = [lengths[0]]

@@ -4,10 +4,11 @@ An avatar loops, so its camera should stand: where the shake is small every pict
 same pose, and where the camera wanders the pose follows slowly. Two passes: ``CameraPath`` measures
 where the camera is at each picture, ``Steadier`` moves the pictures back.
 
-The pose is a similarity (shift, turn, zoom) from corners (Shi and Tomasi, "Good Features to Track",
-1994) that are followed by pyramidal Lucas-Kanade flow from one reference picture, so that errors do
-not add up, and fitted with RANSAC. Corners are taken from the border, where in a portrait the
-background is; the person moves by nature.
+The pose is a similarity (shift, turn, zoom) that lays each picture on one reference picture, so
+that errors do not add up: Lucas and Kanade's alignment, from coarse to fine, with the slopes of the
+reference (Baker and Matthews, "Lucas-Kanade 20 Years On", 2004) and Geman and McClure's weights.
+Pixels at the sides count, where in a portrait the background is; what moves against the rest, the
+person, loses its weight.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,11 @@ MAX_MARGIN = 0.1
 _REACH = 0.15
 _ENOUGH_PIXELS = 60
 _OUTSIDE = 1e4
-_STIFFNESS = np.array([1.0, 1.0, 1.0, 1.0])
+_CALM = np.array([0.0, 0.0, 1e5, 1e5])
+"""How much a turn and a zoom cost: hands shift a camera far more than they turn it, and where the
+background is poor both would be fitted to the person."""
+_COARSE_SPREADS = (64.0, 64.0, 48.0, 32.0, 24.0, 16.0, 12.0, 8.0)
+_FINE_SPREADS = (12.0, 8.0, 8.0)
 _FOLLOW_SECONDS = 1.0
 
 Pose = NDArray[np.float64]
@@ -74,8 +79,10 @@ class CameraPath:
     def _measure(self, luma: Plane, last: Pose) -> Pose:
         """The pose of ``luma``; ``last`` where the background does not tell."""
         moved = last - self._base
+        spreads = _COARSE_SPREADS
         for level, picture in zip(self._levels, _pyramid(luma), strict=True):
-            fitted = level.align(picture, moved)
+            fitted = level.align(picture, moved, spreads)
+            spreads = _FINE_SPREADS
             if fitted is None:
                 return last
             moved = fitted
@@ -100,8 +107,16 @@ class _Level:
             [gx * width, gy * width, gy * across - gx * along, gx * across + gy * along]
         )
 
-    def align(self, picture: NDArray[np.float32], start: Pose) -> Pose | None:
-        """The pose at which ``picture`` shows what the reference does; None where it is unclear."""
+    def align(
+        self, picture: NDArray[np.float32], start: Pose, spreads: tuple[float, ...]
+    ) -> Pose | None:
+        """The pose at which ``picture`` shows what the reference does; None where it is unclear.
+
+        Args:
+            picture: In the size of the reference.
+            start: A pose near the one that is sought.
+            spreads: For each step, the difference of luma from which a pixel is not believed.
+        """
         import cv2
 
         if len(self._where) < _ENOUGH_PIXELS:
@@ -109,7 +124,7 @@ class _Level:
         pose = start
         size = (picture.shape[1], picture.shape[0])
         weights = self._trust
-        for spread in (24.0, 16.0, 12.0, 8.0, 8.0, 8.0):
+        for spread in spreads:
             warped = cv2.warpAffine(
                 picture,
                 _matrix(pose, picture.shape, size),
@@ -121,9 +136,12 @@ class _Level:
             error = warped.ravel()[self._where] - self._values
             weights = self._trust / (1 + (error / spread) ** 2) ** 2
             weighted = self._slopes * weights[:, None]
-            normal = weighted.T @ self._slopes + np.diag(_STIFFNESS * weights.sum())
-            pose = pose - np.linalg.solve(normal, weighted.T @ error)
-        self._trust = 0.9 * self._trust + 0.1 * weights
+            calm = np.diag(_CALM * weights.sum() + 1e-3)
+            step = np.linalg.solve(
+                weighted.T @ self._slopes + calm, weighted.T @ error + calm @ pose
+            )
+            pose = pose - step
+        self._trust = 0.95 * self._trust + 0.05 * weights
         return pose
 
 
@@ -182,11 +200,10 @@ def _pyramid(luma: Plane) -> tuple[NDArray[np.float32], ...]:
 
 
 def _border(height: int, width: int) -> NDArray[np.float64]:
-    """How likely a pixel of a portrait is background: 1 at the sides and the top, 0 inside."""
+    """How likely a pixel of a portrait is background: 1 at the sides, 0 in the middle and below."""
     side = np.abs(np.linspace(-1, 1, width))[None, :]
-    top = 1 - np.linspace(0, 1, height)[:, None]
-    likely = np.maximum((side - 0.5) / 0.4, (top - 0.8) / 0.15)
-    likely = np.clip(likely, 0.0, 1.0) * np.clip(top / 0.15, 0.0, 1.0)
+    above = 1 - np.linspace(0, 1, height)[:, None]
+    likely = np.clip((side - 0.5) / 0.4, 0.0, 1.0) * np.clip(above / 0.15, 0.0, 1.0)
     return np.asarray(likely, np.float64)
 
 

@@ -179,18 +179,19 @@ class GraphWalk:
 
     def _advance(self, index: int) -> None:
         """Go on from a picture of a clip: to the next one, or into a bridge."""
-        route = self._leaving(index) if self._shown != self.state else None
-        if route is None and index in self._routes.ends:
-            if self._action == self._routes.ends[index]:
-                self._finished, self._action = self._action, None
-            route = self._routes.exits[self.state][index]
-        if route is None and index in self._routes.onward:
+        route = None
+        if self._shown != self.state:
+            route = self._leaving(index)
+        elif index in self._routes.ends:
+            self._finished, self._action = self._action, None
+            route = self._routes.exits[self._state][index]
+        elif index in self._routes.onward:
             route = self._wandering(index, self._routes.onward[index])
         if route is None:
             self._index = index + 1
             self._run += 1
-            return
-        self._enter(route)
+        else:
+            self._enter(route)
 
     def _enter(self, route: Route) -> None:
         self._bridge.extend(range(route.bridge, route.bridge + route.length))

@@ -4,7 +4,7 @@ import threading
 
 from engine.clock import Clock
 from engine.pipeline.flow import FlowInterpolator
-from engine.pipeline.frame import SHOWN, Frame
+from engine.pipeline.frame import MICROSECONDS, SHOWN, Frame, Image
 from engine.pipeline.pacer import BlendingPacer, Pacer, Showing
 from engine.pipeline.ring import Ring, RingClosed
 from engine.pipeline.settings import DisplaySettings
@@ -136,4 +136,17 @@ class Display:
         image = self._flow.between(
             before.image, after.image, share, (before.sequence, after.sequence)
         )
-        return after.with_image(image)
+        return _between(before, after, share, image)
+
+
+def _between(before: Frame, after: Frame, share: float, image: Image) -> Frame:
+    """The frame at ``share`` of the way between two, with times of its own."""
+    media_time = before.media_time + share * (after.media_time - before.media_time)
+    return Frame(
+        image,
+        after.sequence,
+        round(media_time / MICROSECONDS),
+        MICROSECONDS,
+        before.captured_at + share * (after.captured_at - before.captured_at),
+        after.stamps,
+    )

@@ -1,17 +1,18 @@
 /** The avatar's view: stage, dock, cards and figures around one session. */
 
-import { AvatarCards, statusText } from "./avatars.js";
+import { AvatarCards } from "./avatars.js";
 import { Catalog } from "./catalog.js";
 import { Dock } from "./dock.js";
 import { byId } from "./dom.js";
 import { FrameWatch } from "./frames.js";
 import { t } from "./i18n.js";
 import { SwitchTimer } from "./latency.js";
-import { Notice } from "./notice.js";
+import { followPage } from "./lifecycle.js";
 import { Panel } from "./panel.js";
 import { Problem } from "./problem.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
+import { Trouble } from "./trouble.js";
 
 /**
  * @template T
@@ -25,12 +26,12 @@ function on(target, name, handler) {
 
 export class AvatarView {
   #stage = new Stage();
-  #notice = new Notice();
   #dock = new Dock();
   #panel = new Panel();
   #frames = new FrameWatch(this.#stage.video);
   #timer = new SwitchTimer(this.#frames);
   #catalog;
+  #trouble;
   #cards;
   #session;
   #autoconnect;
@@ -50,15 +51,16 @@ export class AvatarView {
     this.#session = new Session(api);
     this.#chosen = avatarId;
     this.#autoconnect = autoconnect;
+    this.#trouble = new Trouble({
+      connect: () => this.#connect(),
+      retry: () => this.#session.retryNow(),
+      reload: () => this.#catalog.refresh(),
+      play: () => this.#stage.resume(),
+    });
     this.#followUser();
     this.#followSession();
     this.#followPage();
-    this.#catalog.addEventListener("change", () => this.#catalogChanged());
-    this.#catalog.addEventListener("recovered", () => {
-      this.#session.retryNow();
-      if (!this.#session.active) this.#showIdleNotice();
-    });
-    on(this.#catalog, "trouble", (problem) => this.#catalogTrouble(problem));
+    this.#followCatalog();
     this.#catalog.follow();
     this.render();
   }
@@ -84,7 +86,7 @@ export class AvatarView {
     this.#cards.render();
     this.#dock.render();
     this.#panel.render();
-    this.#notice.render();
+    this.#trouble.render();
     this.#showAvatar();
     this.#showStatus();
   }
@@ -112,24 +114,36 @@ export class AvatarView {
   }
 
   #followPage() {
-    document.addEventListener("visibilitychange", () => {
-      this.#session.visible = !document.hidden;
-      // Phones pause videos in pages that are put away.
-      if (!document.hidden) this.#resume();
-    });
-    window.addEventListener("online", () => {
-      this.#session.retryNow();
-      this.#catalog.refresh();
-    });
-    // Browsers announce that a page may be kept (`persisted`) for pages that they then drop, so its
-    // session ends in any case; a page that does come back connects again.
     let revive = false;
-    window.addEventListener("pagehide", () => {
-      revive = this.#session.active;
-      this.#session.disconnect();
+    followPage({
+      visible: (visible) => {
+        this.#session.visible = visible;
+        // Phones pause videos in pages that are put away.
+        if (visible) this.#resume();
+      },
+      online: () => {
+        this.#session.retryNow();
+        this.#catalog.refresh();
+      },
+      leave: () => {
+        revive = this.#session.active;
+        this.#session.disconnect();
+      },
+      restore: () => {
+        if (revive) this.#connect();
+      },
     });
-    window.addEventListener("pageshow", ({ persisted }) => {
-      if (persisted && revive) this.#connect();
+  }
+
+  #followCatalog() {
+    this.#catalog.addEventListener("change", () => this.#catalogChanged());
+    this.#catalog.addEventListener("recovered", () => {
+      this.#session.retryNow();
+      this.#showChoice();
+    });
+    on(this.#catalog, "trouble", (/** @type {Problem} */ problem) => {
+      this.#cards.render();
+      if (this.#session.info.phase === "idle") this.#trouble.showCatalog(problem);
     });
   }
 
@@ -148,6 +162,7 @@ export class AvatarView {
     const { active, info } = this.#session;
     if (active) this.#connect();
     else if (info.phase === "failed") this.#session.disconnect();
+    else this.#showChoice();
     this.#showAvatar();
   }
 
@@ -159,44 +174,28 @@ export class AvatarView {
     }
     this.#cards.chosen = this.#chosen;
     this.#showAvatar();
-    if (!this.#session.active) this.#showIdleNotice();
+    this.#showChoice();
     this.#followCompiling();
     if (this.#autoconnect && this.#chosen) this.#connect();
   }
 
   /** A session that waits for its avatar shows how far that is, and starts once it is ready. */
   #followCompiling() {
-    const { phase, problem, retryAt } = this.#session.info;
-    if (!this.#session.active || problem?.kind !== "AvatarCompiling") return;
-    if (this.#catalog.find(this.#chosen)?.status === "ready") this.#session.retryNow();
-    else this.#showTrouble(phase, problem, retryAt);
-  }
-
-  /** @param {Problem} problem */
-  #catalogTrouble(problem) {
-    this.#cards.render();
-    if (this.#session.info.phase !== "idle") return;
-    const options = problem.kind === "Unauthorized"
-      ? { action: "action.token", onAction: () => this.#catalog.refresh() }
-      : {};
-    this.#notice.show(problem, { shape: "cover", ...options });
-  }
-
-  /** Without a session only the chosen avatar itself can be in trouble. */
-  #showIdleNotice() {
-    if (this.#session.info.phase !== "idle") return;
+    const { active, info } = this.#session;
+    if (!active || info.problem?.kind !== "AvatarCompiling") return;
     const avatar = this.#catalog.find(this.#chosen);
-    if (avatar?.status === "failed") {
-      this.#notice.show(new Problem("AvatarFailed", avatar.error?.description), { shape: "cover" });
-    } else if (this.#chosen && !avatar) {
-      this.#notice.show(new Problem("AvatarNotFound"), { shape: "cover" });
-    } else {
-      this.#notice.hide();
-    }
+    if (avatar?.status === "ready") this.#session.retryNow();
+    else this.#trouble.showSession(info, avatar);
+  }
+
+  #showChoice() {
+    const idle = this.#session.info.phase === "idle" && this.#catalog.loaded;
+    if (idle) this.#trouble.showChoice(this.#chosen, this.#catalog.find(this.#chosen));
   }
 
   /** @param {import("./session.js").PhaseInfo} info */
-  #phaseChanged({ phase, problem, retryAt }) {
+  #phaseChanged(info) {
+    const { phase, problem } = info;
     if (phase === "reconnecting" || phase === "failed") this.#stage.keepPicture();
     if (phase === "connected") this.#stage.dropKept();
     if (phase === "idle" || (phase === "connecting" && !problem)) this.#stage.clear();
@@ -208,32 +207,14 @@ export class AvatarView {
     this.#dock.setPhase(phase);
     if (this.#state) this.#dock.setCurrent(this.#state);
     this.#showStatus();
-    if (phase === "idle" && this.#catalog.loaded) this.#showIdleNotice();
-    else if (!problem) {
-      this.#notice.hide();
-      // Still not playing: the browser wants a click, and the notice must ask for it again.
-      if (phase === "connected") this.#resume();
-    } else this.#showTrouble(phase, problem, retryAt);
-  }
-
-  /**
-   * @param {import("./session.js").Phase} phase
-   * @param {Problem} problem
-   * @param {number|null} retryAt
-   */
-  #showTrouble(phase, problem, retryAt) {
-    const avatar = this.#catalog.find(this.#chosen);
-    if (problem.kind === "AvatarCompiling" && avatar) {
-      const progress = { share: avatar.progress, text: statusText(avatar) };
-      this.#notice.show(problem, { shape: "cover", progress });
-    } else if (phase === "failed") {
-      const onAction = () => this.#connect();
-      this.#notice.show(problem, { shape: "cover", action: "action.again", onAction });
-    } else {
-      const onAction = () => this.#session.retryNow();
-      const action = retryAt ? "action.retryNow" : undefined;
-      this.#notice.show(problem, { shape: "cover", action, onAction, retryAt, retrying: true });
+    if (problem) {
+      this.#trouble.showSession(info, this.#catalog.find(this.#chosen));
+      return;
     }
+    this.#trouble.hide();
+    if (phase === "idle") this.#showChoice();
+    // Where the browser wants a click before it plays, the notice must ask for it again.
+    if (phase === "connected") this.#resume();
   }
 
   #showStatus() {
@@ -252,19 +233,11 @@ export class AvatarView {
   /** @param {MediaStream} stream */
   async #play(stream) {
     this.#frames.reset();
-    if (!(await this.#stage.play(stream))) this.#askForClick();
+    if (!(await this.#stage.play(stream))) this.#trouble.askForClick();
   }
 
   async #resume() {
-    if (this.#session.active && !(await this.#stage.resume())) this.#askForClick();
-  }
-
-  #askForClick() {
-    const onAction = async () => {
-      if (await this.#stage.resume()) this.#notice.hide();
-    };
-    const problem = new Problem("AutoplayBlocked");
-    this.#notice.show(problem, { shape: "cover", action: "action.play", onAction });
+    if (this.#session.active && !(await this.#stage.resume())) this.#trouble.askForClick();
   }
 
   /** @param {{subject: string, payload: any}} message */
@@ -272,7 +245,12 @@ export class AvatarView {
     if (subject === "stream/state" || subject === "stream/ready") {
       this.#state = payload.state;
       if (this.#session.info.phase === "connected") this.#dock.setCurrent(this.#state);
-      this.#timer.announced(payload.state, payload.rtp_timestamp, performance.now(), this.#bufferMs);
+      this.#timer.announced(
+        payload.state,
+        payload.rtp_timestamp,
+        performance.now(),
+        this.#bufferMs,
+      );
     } else if (subject === "stream/error") {
       this.#showSlip(new Problem(payload.kind, payload.description));
     }
@@ -287,7 +265,7 @@ export class AvatarView {
     if (name !== this.#state) this.#timer.pressed(name, at);
     try {
       await this.#session.setState(name);
-      if (this.#notice.problem && this.#session.info.phase === "connected") this.#notice.hide();
+      this.#trouble.clearSlip();
     } catch (error) {
       this.#timer.cancel();
       this.#dock.release(name);
@@ -297,8 +275,6 @@ export class AvatarView {
 
   /** @param {Problem} problem One that doesn't touch the picture. */
   #showSlip(problem) {
-    if (this.#session.info.phase !== "connected") return;
-    const onAction = () => this.#notice.hide();
-    this.#notice.show(problem, { shape: "strip", action: "action.dismiss", onAction });
+    if (this.#session.info.phase === "connected") this.#trouble.showSlip(problem);
   }
 }

@@ -67,10 +67,18 @@ class Card {
    * @param {() => void} onPress
    */
   constructor(id, onPress) {
-    const check = svg("svg", { class: "check", viewBox: "0 0 20 20", "aria-hidden": "true" },
-      svg("path", { d: "M4.5 10.5l3.8 3.8 7.4-8.2" }));
-    this.#button = el("button", { type: "button", class: "card", "data-testid": `avatar-${id}` },
-      this.#thumb, el("span", { class: "text" }, this.#name, this.#note, this.#bar), check);
+    const check = svg(
+      "svg",
+      { class: "check", viewBox: "0 0 20 20", "aria-hidden": "true" },
+      svg("path", { d: "M4.5 10.5l3.8 3.8 7.4-8.2" }),
+    );
+    this.#button = el(
+      "button",
+      { type: "button", class: "card", "data-testid": `avatar-${id}` },
+      this.#thumb,
+      el("span", { class: "text" }, this.#name, this.#note, this.#bar),
+      check,
+    );
     this.#button.addEventListener("click", onPress);
     this.root = el("li", {}, this.#button);
   }
@@ -86,7 +94,10 @@ class Card {
     this.#button.setAttribute("aria-pressed", String(chosen));
     this.#button.setAttribute("aria-disabled", String(status === "failed"));
     this.#button.dataset.status = status;
-    const note = status === "failed" && error ? `${statusText(avatar)}: ${error.description}` : statusText(avatar);
+    const note =
+      status === "failed" && error
+        ? `${statusText(avatar)}: ${error.description}`
+        : statusText(avatar);
     say(this.#note, note);
     this.#note.classList.toggle("bad", status === "failed");
     this.#bar.hidden = status !== "compiling";

@@ -1,7 +1,7 @@
 /** Exponential back-off with jitter, so that many pages don't return to a server at once. */
 
 const FIRST_MS = 400;
-const LONGEST_MS = 5000;
+const LONGEST_MS = 4000;
 
 /**
  * @param {number} failures Failed attempts in a row, from 1.

@@ -15,7 +15,10 @@ const UNTIL_REFRESH_MS = 2 ** 31 - 1;
 export class Catalog extends EventTarget {
   #api;
   #wake = new AbortController();
-  /** @type {Map<string, string>} */
+  /**
+   * By avatar: the server's path, which changes with the picture, and where it is kept here.
+   * @type {Map<string, {path: string, url: string}>}
+   */
   #posters = new Map();
 
   /** @type {import("./api.js").Avatar[]} */
@@ -44,7 +47,7 @@ export class Catalog extends EventTarget {
    * @returns {string|undefined} Address of the avatar's poster, once it is here.
    */
   poster(id) {
-    return id === undefined ? undefined : this.#posters.get(id);
+    return id === undefined ? undefined : this.#posters.get(id)?.url;
   }
 
   /** Reads the list now. */
@@ -89,8 +92,9 @@ export class Catalog extends EventTarget {
     this.loaded = true;
     if (!same) this.dispatchEvent(new Event("change"));
     for (const { id, poster } of avatars) {
-      if (!poster) this.#posters.delete(id);
-      else if (!this.#posters.has(id)) this.#loadPoster(id, poster);
+      const kept = this.#posters.get(id);
+      if (poster && kept?.path !== poster) this.#loadPoster(id, poster);
+      if (!poster && kept) this.#keepPoster(id, null);
     }
   }
 
@@ -101,11 +105,23 @@ export class Catalog extends EventTarget {
    */
   async #loadPoster(id, path) {
     try {
-      this.#posters.set(id, URL.createObjectURL(await this.#api.poster(path)));
-      this.dispatchEvent(new Event("change"));
+      const url = URL.createObjectURL(await this.#api.poster(path));
+      this.#keepPoster(id, { path, url });
     } catch (error) {
       console.warn(`No poster for ${id}:`, Problem.from(error).message);
     }
+  }
+
+  /**
+   * @param {string} id
+   * @param {{path: string, url: string}|null} poster
+   */
+  #keepPoster(id, poster) {
+    const before = this.#posters.get(id);
+    if (poster) this.#posters.set(id, poster);
+    else this.#posters.delete(id);
+    this.dispatchEvent(new Event("change"));
+    if (before) URL.revokeObjectURL(before.url);
   }
 }
 

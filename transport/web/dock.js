@@ -52,7 +52,7 @@ export class Dock extends EventTarget {
     const focused = document.activeElement;
     this.#connect.hidden = active;
     this.#disconnect.hidden = !active;
-    byId("disconnect-label").textContent = t(phase === "connecting" ? "dock.cancel" : "dock.disconnect");
+    this.#label();
     // The button that was pressed is gone: the one in its place takes the focus.
     if (active && focused === this.#connect) this.#disconnect.focus();
     if (!active && focused === this.#disconnect) this.#connect.focus();
@@ -78,13 +78,7 @@ export class Dock extends EventTarget {
     for (const [name, button] of this.#buttons) {
       button.firstElementChild?.replaceChildren(stateLabel(name));
     }
-    this.setPhaseText();
-  }
-
-  setPhaseText() {
-    byId("disconnect-label").textContent = t(
-      this.#phase === "connecting" ? "dock.cancel" : "dock.disconnect",
-    );
+    this.#label();
   }
 
   /**
@@ -100,6 +94,11 @@ export class Dock extends EventTarget {
   /** Connects, or disconnects when connected. */
   toggle() {
     (this.#connect.hidden ? this.#disconnect : this.#connect).click();
+  }
+
+  #label() {
+    const key = this.#phase === "connecting" ? "dock.cancel" : "dock.disconnect";
+    byId("disconnect-label").textContent = t(key);
   }
 
   /**

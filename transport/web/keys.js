@@ -42,5 +42,8 @@ function run(shortcuts, { key, timeStamp }) {
 
 /** @param {EventTarget|null} target */
 function takesText(target) {
-  return target instanceof Element && target.closest("input, select, textarea, [contenteditable]") !== null;
+  return (
+    target instanceof Element &&
+    target.closest("input, select, textarea, [contenteditable]") !== null
+  );
 }

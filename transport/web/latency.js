@@ -22,7 +22,9 @@ export class SwitchTimer extends EventTarget {
   constructor(frames) {
     super();
     this.frames = frames;
-    frames.addEventListener("frame", (event) => this.#frame(/** @type {CustomEvent} */ (event).detail));
+    frames.addEventListener("frame", (event) =>
+      this.#frame(/** @type {CustomEvent} */ (event).detail),
+    );
   }
 
   /**

@@ -30,9 +30,9 @@ export class Notice {
     this.#button.addEventListener("click", () => this.#options.onAction?.());
   }
 
-  /** @returns {import("./problem.js").Problem|null} What is being shown. */
-  get problem() {
-    return this.#problem;
+  /** @returns {"cover"|"strip"|null} The shape of what is being shown. */
+  get shape() {
+    return this.#problem && this.#options.shape;
   }
 
   /**
@@ -50,6 +50,8 @@ export class Notice {
   hide() {
     this.#problem = null;
     clearInterval(this.#ticking);
+    // The focus must not fall back to the page's beginning with the button that had it.
+    if (document.activeElement === this.#button) byId("stage").focus();
     this.#box.hidden = true;
   }
 

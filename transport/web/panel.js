@@ -38,7 +38,11 @@ class Tile {
     this.#value.classList.toggle("empty", empty);
     this.#value.dataset.value = empty ? "" : String(value);
     this.#unit.textContent = empty ? "" : unit;
-    if (!empty) this.#spark?.push(value);
+  }
+
+  /** @param {number|null} value The curve's next point. */
+  plot(value) {
+    if (value !== null) this.#spark?.push(value);
   }
 
   clear() {
@@ -75,6 +79,15 @@ export class Panel {
   /** @param {import("./stats.js").LiveStats} stats */
   show(stats) {
     this.#stats = stats;
+    this.#fps.plot(stats.fps);
+    this.#bitrate.plot(stats.kbps);
+    this.#rtt.plot(stats.rttMs);
+    this.#jitter.plot(stats.jitterMs);
+    this.#write(stats);
+  }
+
+  /** @param {import("./stats.js").LiveStats} stats */
+  #write(stats) {
     const { fps, kbps, rttMs, jitterMs, freezes, lost } = stats;
     this.#fps.set(fps, { digits: 1, unit: t("unit.fps") });
     const mega = kbps !== null && kbps >= 1000;
@@ -101,7 +114,7 @@ export class Panel {
   /** Writes everything in the page's language. */
   render() {
     for (const tile of [this.#switch, ...this.#curves()]) tile.render();
-    if (this.#stats) this.show(this.#stats);
+    if (this.#stats) this.#write(this.#stats);
     this.#showSwitches();
   }
 

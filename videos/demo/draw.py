@@ -52,11 +52,12 @@ def pictures(clip: str, renderer: Renderer) -> Iterator[Picture]:
             print(f"{clip}: {number + 1}/{count} pictures, {spent:.0f} s", file=sys.stderr)
 
 
-def encode(target: Path, film: Iterable[Picture], crf: float) -> None:
-    """Write `film` as H.264; the finished file replaces an old one in one step."""
+def encode(target: Path, film: Iterable[Picture], size: int, crf: float) -> None:
+    """Write `film`, `size` pixels square, as H.264; the finished file replaces an old one in one step."""
     draft = target.with_name(f".{target.stem}.{os.getpid()}.mp4")
     with av.open(draft, "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FPS, options=X264 | {"crf": f"{crf:g}"})
+        stream.width = stream.height = size
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.colorspace = Colorspace.ITU709
@@ -64,7 +65,6 @@ def encode(target: Path, film: Iterable[Picture], crf: float) -> None:
         context.color_trc = ColorTrc.BT709
         context.color_range = ColorRange.MPEG
         for number, picture in enumerate(film):
-            stream.height, stream.width = picture.shape[:2]
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
                 format="yuv420p",
                 dst_colorspace=Colorspace.ITU709,
@@ -132,7 +132,7 @@ def main() -> None:
     renderer = Renderer(args.size or 512, args.taps)
     for name in [args.only] if args.only else list(CLIPS):
         path = HERE / f"{name}.mp4"
-        encode(path, pictures(name, renderer), args.crf)
+        encode(path, pictures(name, renderer), renderer.size, args.crf)
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 

@@ -22,6 +22,7 @@ uniform vec4 uBallA;         // a ball round each hand with its arm
 uniform vec4 uBallB;
 uniform int uSteps;          // march limit; a uniform so that no driver unrolls the loop
 
+const int BONES_PER_HAND = 22;
 const vec3 PIVOT = vec3(0.0, -0.95, -0.20);
 const vec3 EYE = vec3(0.385, 0.0, 0.575);
 const float EYE_R = 0.315;
@@ -259,12 +260,14 @@ float torso(vec3 p, out int what) {
 }
 
 float hands(vec3 p, out int what) {
+    // Far from a hand the ball round it is near enough, and its bones are left out. The limit is
+    // beyond the reach of the occlusion samples, which would show the step.
+    const float REACH = 0.6;
+    float ballA = length(p - uBallA.xyz) - uBallA.w, ballB = length(p - uBallB.xyz) - uBallB.w;
+    int first = ballA > REACH ? BONES_PER_HAND : 0;
+    int last = ballB > REACH ? min(uBones, BONES_PER_HAND) : uBones;
     float skin = 10.0, cloth = 10.0;
-    // Far from both hands the balls round them are near enough, and the loop costs one turn.
-    // The limit is beyond the reach of the occlusion samples, which would show the step.
-    float far = min(length(p - uBallA.xyz) - uBallA.w, length(p - uBallB.xyz) - uBallB.w);
-    int n = far > 0.60 ? 0 : uBones;
-    for (int i = 0; i < n; i++) {
+    for (int i = first; i < last; i++) {
         vec4 a = uBoneA[i], b = uBoneB[i];
         float d = cone(p, a.xyz, b.xyz, abs(a.w), abs(b.w));
         // Broad bones melt into a palm; finger bones keep their joints slim.
@@ -272,7 +275,10 @@ float hands(vec3 p, out int what) {
         else skin = smin(skin, d, mix(0.018, 0.085, smoothstep(0.092, 0.104, b.w)));
     }
     what = skin < cloth ? PALM : CLOTH;
-    return n == 0 ? far : min(skin, cloth);
+    float d = min(skin, cloth);
+    if (ballA > REACH) d = min(d, ballA);
+    if (ballB > REACH) d = min(d, ballB);
+    return d;
 }
 
 float map(vec3 p, out int what) {

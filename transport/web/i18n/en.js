@@ -13,12 +13,13 @@ export const en = {
   "avatars.title": "Avatars",
   "avatars.loading": "Looking for avatars…",
   "avatars.none": "There are no avatars yet.",
-  "avatars.none.do": "Put a folder with idle.mp4 and gesture.mp4 into videos/ and restart the server.",
+  "avatars.none.do":
+    "Put a folder with idle.mp4 and gesture.mp4 into videos/ and restart the server.",
   "avatars.ready": "Ready",
   "avatars.waiting": "Waiting to be compiled",
   "avatars.compiling": "Compiling, {percent} %",
   "avatars.failed": "Could not be compiled",
-  "avatars.format": "{width} × {height} · {fps} fps",
+  "avatars.format": "{width} × {height} · {fps} fps",
 
   "dock.states": "State",
   "dock.actions": "Actions",
@@ -64,7 +65,8 @@ export const en = {
   "unit.ms": "ms",
 
   "token.title": "Access token",
-  "token.text": "This server is protected. Enter the access token that its operator gave you; this tab forgets it when you close it.",
+  "token.text":
+    "This server is protected. Enter the access token that its operator gave you; this tab forgets it when you close it.",
   "token.wrong": "The server did not accept that token. Check it and try again.",
   "token.label": "Token",
   "token.ok": "Continue",
@@ -84,9 +86,11 @@ export const en = {
   "error.InternalError": "The server ran into a problem of its own.",
   "error.InternalError.do": "Its log says why. Try again; if it happens again, restart it.",
   "error.PageError": "The page ran into a problem of its own.",
-  "error.PageError.do": "Reload the page. If it happens again, report it together with the browser's console.",
+  "error.PageError.do":
+    "Reload the page. If it happens again, report it together with the browser's console.",
   "error.ServerUnreachable": "The server does not answer.",
-  "error.ServerUnreachable.do": "Check that it is running and that this device is on the network. The page goes on trying.",
+  "error.ServerUnreachable.do":
+    "Check that it is running and that this device is on the network. The page goes on trying.",
   "error.ServerTimeout": "The server takes too long to answer.",
   "error.ServerTimeout.do": "It may be overloaded or the network slow. The page goes on trying.",
   "error.ServerShutdown": "The server is stopping or restarting.",
@@ -116,15 +120,18 @@ export const en = {
   "error.NoSharedCodec": "This browser can play neither H.264 nor VP8.",
   "error.NoSharedCodec.do": "Use a current Chrome, Edge, Firefox or Safari.",
   "error.NoWebRTC": "This browser has no WebRTC, or it is switched off.",
-  "error.NoWebRTC.do": "Use a current Chrome, Edge, Firefox or Safari, and check extensions that block WebRTC.",
+  "error.NoWebRTC.do":
+    "Use a current Chrome, Edge, Firefox or Safari, and check extensions that block WebRTC.",
   "error.IceFailed": "No route for the picture was found between the server and this device.",
-  "error.IceFailed.do": "A firewall or VPN probably blocks UDP. Allow UDP to the server, try another network, or have its operator set up a TURN relay.",
+  "error.IceFailed.do":
+    "A firewall or VPN probably blocks UDP. Allow UDP to the server, try another network, or have its operator set up a TURN relay.",
   "error.NoPictures": "The connection stands, but no pictures arrive.",
   "error.NoPictures.do": "The network may be losing them, or the server may be overloaded.",
   "error.ChannelClosed": "The connection was closed at the other end.",
   "error.ChannelClosed.do": "The page connects again by itself.",
   "error.AutoplayBlocked": "The browser waits for your permission to start the picture.",
-  "error.AutoplayBlocked.do": "Power saving or a browser setting keeps videos from starting by themselves.",
+  "error.AutoplayBlocked.do":
+    "Power saving or a browser setting keeps videos from starting by themselves.",
   "error.SessionTimeout": "The session reached its time limit.",
   "error.SessionTimeout.do": "Connect again to go on.",
   "error.SessionDeleted": "The session was ended on the server.",

@@ -13,12 +13,13 @@ export const es = {
   "avatars.title": "Avatares",
   "avatars.loading": "Buscando avatares…",
   "avatars.none": "Todavía no hay avatares.",
-  "avatars.none.do": "Pon una carpeta con idle.mp4 y gesture.mp4 en videos/ y reinicia el servidor.",
+  "avatars.none.do":
+    "Pon una carpeta con idle.mp4 y gesture.mp4 en videos/ y reinicia el servidor.",
   "avatars.ready": "Listo",
   "avatars.waiting": "En espera de compilarse",
   "avatars.compiling": "Compilando, {percent} %",
   "avatars.failed": "No se pudo compilar",
-  "avatars.format": "{width} × {height} · {fps} fps",
+  "avatars.format": "{width} × {height} · {fps} fps",
 
   "dock.states": "Estado",
   "dock.actions": "Acciones",
@@ -64,7 +65,8 @@ export const es = {
   "unit.ms": "ms",
 
   "token.title": "Clave de acceso",
-  "token.text": "Este servidor está protegido. Escribe la clave de acceso que te dio quien lo administra; la pestaña la olvida al cerrarse.",
+  "token.text":
+    "Este servidor está protegido. Escribe la clave de acceso que te dio quien lo administra; la pestaña la olvida al cerrarse.",
   "token.wrong": "El servidor no aceptó esa clave. Revísala e inténtalo de nuevo.",
   "token.label": "Clave",
   "token.ok": "Continuar",
@@ -82,13 +84,17 @@ export const es = {
   "error.unknown": "El servidor rechazó la petición.",
   "error.unknown.do": "Inténtalo de nuevo; si se repite, mira el registro del servidor.",
   "error.InternalError": "El servidor tropezó con un problema propio.",
-  "error.InternalError.do": "Su registro dice por qué. Inténtalo de nuevo; si se repite, reinícialo.",
+  "error.InternalError.do":
+    "Su registro dice por qué. Inténtalo de nuevo; si se repite, reinícialo.",
   "error.PageError": "La página tropezó con un problema propio.",
-  "error.PageError.do": "Recarga la página. Si se repite, comunícalo junto con la consola del navegador.",
+  "error.PageError.do":
+    "Recarga la página. Si se repite, comunícalo junto con la consola del navegador.",
   "error.ServerUnreachable": "El servidor no responde.",
-  "error.ServerUnreachable.do": "Comprueba que está en marcha y que este dispositivo tiene red. La página lo sigue intentando.",
+  "error.ServerUnreachable.do":
+    "Comprueba que está en marcha y que este dispositivo tiene red. La página lo sigue intentando.",
   "error.ServerTimeout": "El servidor tarda demasiado en responder.",
-  "error.ServerTimeout.do": "Puede estar sobrecargado o la red ir lenta. La página lo sigue intentando.",
+  "error.ServerTimeout.do":
+    "Puede estar sobrecargado o la red ir lenta. La página lo sigue intentando.",
   "error.ServerShutdown": "El servidor se está deteniendo o reiniciando.",
   "error.ServerShutdown.do": "La página vuelve a conectar en cuanto regrese.",
   "error.UnexpectedAnswer": "Algo entre esta página y el servidor respondió en su lugar.",
@@ -116,15 +122,19 @@ export const es = {
   "error.NoSharedCodec": "Este navegador no reproduce ni H.264 ni VP8.",
   "error.NoSharedCodec.do": "Usa una versión actual de Chrome, Edge, Firefox o Safari.",
   "error.NoWebRTC": "Este navegador no tiene WebRTC, o está desactivado.",
-  "error.NoWebRTC.do": "Usa una versión actual de Chrome, Edge, Firefox o Safari, y revisa las extensiones que bloquean WebRTC.",
-  "error.IceFailed": "No se encontró un camino para la imagen entre el servidor y este dispositivo.",
-  "error.IceFailed.do": "Es probable que un cortafuegos o una VPN bloquee UDP. Permite UDP hacia el servidor, prueba otra red, o pide a quien lo administra un relé TURN.",
+  "error.NoWebRTC.do":
+    "Usa una versión actual de Chrome, Edge, Firefox o Safari, y revisa las extensiones que bloquean WebRTC.",
+  "error.IceFailed":
+    "No se encontró un camino para la imagen entre el servidor y este dispositivo.",
+  "error.IceFailed.do":
+    "Es probable que un cortafuegos o una VPN bloquee UDP. Permite UDP hacia el servidor, prueba otra red, o pide a quien lo administra un relé TURN.",
   "error.NoPictures": "Hay conexión, pero no llegan imágenes.",
   "error.NoPictures.do": "Puede que la red las pierda o que el servidor esté sobrecargado.",
   "error.ChannelClosed": "La conexión se cerró desde el otro lado.",
   "error.ChannelClosed.do": "La página vuelve a conectar por sí sola.",
   "error.AutoplayBlocked": "El navegador espera tu permiso para iniciar la imagen.",
-  "error.AutoplayBlocked.do": "El ahorro de energía o un ajuste impide que los vídeos empiecen solos.",
+  "error.AutoplayBlocked.do":
+    "El ahorro de energía o un ajuste impide que los vídeos empiecen solos.",
   "error.SessionTimeout": "La sesión llegó a su límite de tiempo.",
   "error.SessionTimeout.do": "Conecta de nuevo para continuar.",
   "error.SessionDeleted": "La sesión se terminó en el servidor.",

@@ -1,0 +1,366 @@
+"""Loops and transitions, measured: the motion graph against playing clips one after the other.
+
+Run it by itself for a table, or with ``--json FILE``. The clips are the shared ones, the demo
+avatar's, and a pair with a cut in it; those that are absent are left out.
+"""
+
+import argparse
+import json
+import random
+import resource
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+
+from engine.avatar import normalise
+from engine.avatar.bridges import Picture, sharpness
+from engine.avatar.features import FaceFinder, PictureFile, small_grey, step
+from engine.avatar.linking import ClipSource, PreparedClip, link, prepare, render
+from engine.avatar.motion import Jump, MotionGraph, MotionSettings
+from engine.avatar.splice import encode_graph
+from engine.avatar.walk import GraphWalk, Routes
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+DETECTOR = SHARED / "models" / "yunet_n_dynamic.onnx"
+FPS = 25
+SEEDS = 20
+CHANGE_SECONDS = 2
+SETTINGS = MotionSettings(keyframe_interval=10)
+KEYFRAME_LIMIT = 13
+PLAIN_CRF = 21
+# Without look-ahead x264 needs a rate factor 3 higher for the same structural similarity.
+PACK_CRF = PLAIN_CRF + 3
+
+
+@dataclass
+class Avatar:
+    """One pair of clips and what was made of it."""
+
+    clips: list[ClipSource]
+    prepared: list[PreparedClip]
+    graph: MotionGraph
+    bridges: dict[Jump, list[Picture]]
+    seconds: dict[str, float]
+
+    @property
+    def natural(self) -> float:
+        return max(clip.node.natural_step for clip in self.prepared)
+
+
+def cases() -> Iterator[tuple[str, Path, bool]]:
+    """Yield name, folder and whether a cut is made in the idle clip."""
+    yield "shared", SHARED / "media" / "avatar", False
+    yield "demo", ROOT / "videos" / "demo", False
+    yield "cut", SHARED / "media" / "avatar", True
+
+
+def read(path: Path, file: Any, cut: bool) -> PictureFile:
+    preparation = normalise.Preparation(size=(512, 512), fps=Fraction(FPS), max_seconds=20.0)
+    pictures = None
+    for number, frame in enumerate(normalise.pictures(path, preparation)):
+        if cut and 50 <= number < 110:
+            continue
+        picture = frame.to_ndarray(format="yuv420p")
+        pictures = pictures or PictureFile(file, picture.shape)
+        pictures.append(picture)
+    assert pictures is not None
+    return pictures
+
+
+def build(folder: Path, scratch: Path, cut: bool, faces: FaceFinder | None) -> Avatar:
+    clips, seconds = [], {}
+    for name in ("idle", "gesture"):
+        file = (scratch / name).open("w+b")
+        pictures = read(folder / f"{name}.mp4", file, cut and name == "idle")
+        clips.append(ClipSource(name, name, None, f"{folder}/{name}/{cut}", pictures))
+    start = time.process_time()
+    prepared = [prepare(clip, FPS, SETTINGS, faces) for clip in clips]
+    seconds["prepare"] = time.process_time() - start
+    start = time.process_time()
+    graph = link(prepared, SETTINGS, faces)
+    seconds["link"] = time.process_time() - start
+    start = time.process_time()
+    bridges = {jump: render(jump, prepared, clips) for jump in graph.jumps}
+    seconds["render"] = time.process_time() - start
+    return Avatar(clips, prepared, graph, bridges, seconds)
+
+
+def measure(name: str, folder: Path, cut: bool) -> dict[str, Any]:
+    faces = FaceFinder(DETECTOR) if DETECTOR.is_file() else None
+    with tempfile.TemporaryDirectory() as scratch:
+        avatar = build(folder, Path(scratch), cut, faces)
+        start = time.process_time()
+        ratio = size_ratio(avatar)
+        avatar.seconds["encode"] = time.process_time() - start
+        result: dict[str, Any] = {
+            "case": name,
+            "pictures": [len(clip.pictures) for clip in avatar.clips],
+            "jumps": dict(Counter(str(jump.kind) for jump in avatar.graph.jumps)),
+            "bridge_pictures": sum(jump.length for jump in avatar.graph.jumps),
+            "natural_step": [clip.node.natural_step for clip in avatar.prepared],
+            "graph": seams(avatar, naive=False),
+            "naive": seams(avatar, naive=True),
+            "sharpness": sharpnesses(avatar),
+            "latency_pictures": latencies(avatar),
+            "repeats": {"graph": repeats(avatar, False), "naive": repeats(avatar, True)},
+            "size_ratio": ratio,
+            "cpu_seconds": {key: round(value, 1) for key, value in avatar.seconds.items()},
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "warnings": list(avatar.graph.warnings),
+        }
+        if faces is not None:
+            result["faces"] = face_figures(avatar, faces)
+        for clip in avatar.clips:
+            clip.pictures._file.close()  # type: ignore[attr-defined]
+    return result
+
+
+class NaivePlay:
+    """Each clip from its first picture to its last; a change cuts to the other's first."""
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        self._counts = counts
+        self._place = (0, -1)
+        self._clip = 0
+
+    def request(self, clip: int) -> None:
+        self._clip = clip
+
+    def next(self) -> tuple[int, int]:
+        clip, picture = self._place
+        again = clip != self._clip or picture + 1 == self._counts[clip]
+        self._place = (self._clip, 0) if again else (clip, picture + 1)
+        return self._place
+
+
+def play(avatar: Avatar, seed: int, seconds: int, naive: bool, change: bool) -> Iterator[Any]:
+    """Yield, for each picture, (key, small grey picture's maker, whether it follows a seam)."""
+    numbering = avatar.graph.numbering()
+    places = list(numbering.pictures())
+    if naive:
+        walk: Any = NaivePlay([len(clip.pictures) for clip in avatar.clips])
+    else:
+        walk = GraphWalk(Routes(avatar.graph, FPS, SETTINGS.exit_spacing, frozenset()), seed)
+    chance = random.Random(seed)
+    phase = chance.randrange(FPS)
+    state = 0
+    for number in range(seconds * FPS):
+        if change and number and (number + phase) % (CHANGE_SECONDS * FPS) == 0:
+            state = 1 - state
+            walk.request(state if naive else ("idle", "gesture")[state])
+        if naive:
+            yield walk.next()
+        else:
+            index = walk.next().index
+            yield places[index] if index < len(places) else index
+
+
+def seams(avatar: Avatar, naive: bool) -> dict[str, float]:
+    numbering = avatar.graph.numbering()
+    small: dict[Any, Any] = {
+        (number, picture): clip.features.grey[picture]
+        for number, clip in enumerate(avatar.prepared)
+        for picture in range(len(clip.features))
+    }
+    for first, jump in zip(numbering.bridges, avatar.graph.jumps, strict=True):
+        for offset, picture in enumerate(avatar.bridges[jump]):
+            small[first + offset] = small_grey(picture)
+    ratios = []
+    for seed in range(SEEDS):
+        before: Any = None
+        largest = 0.0
+        for key in play(avatar, seed, 60, naive, change=True):
+            if before is not None and not _follows(before, key):
+                largest = max(largest, step(small[before], small[key]) / avatar.natural)
+            if largest and isinstance(key, tuple):
+                ratios.append(largest)
+                largest = 0.0
+            before = key
+    return {
+        "seams": len(ratios),
+        "median": float(np.median(ratios)),
+        "p95": float(np.percentile(ratios, 95)),
+        "largest": float(np.max(ratios)),
+    }
+
+
+def _follows(before: Any, after: Any) -> bool:
+    whole = isinstance(before, tuple) and isinstance(after, tuple)
+    return whole and before[0] == after[0] and after[1] == before[1] + 1
+
+
+def sharpnesses(avatar: Avatar) -> dict[str, float]:
+    shares = []
+    for jump, bridge in avatar.bridges.items():
+        ends = (
+            avatar.prepared[jump.source].features.sharpness[jump.exit]
+            + avatar.prepared[jump.target].features.sharpness[jump.entry]
+        ) / 2
+        shares.extend(sharpness(picture) / float(ends) for picture in bridge)
+    return {"smallest": min(shares), "median": float(np.median(shares))}
+
+
+def latencies(avatar: Avatar) -> dict[str, int]:
+    """Pictures from a request to the first changed one: for all places, and for random moments."""
+    graph = avatar.graph
+    exits = {
+        (jump.source, graph.clips[jump.target].group, jump.exit) for jump in graph.jumps
+    }
+    worst = 0
+    for number, clip in enumerate(graph.clips):
+        for group in graph.groups:
+            for part in clip.parts if group != clip.group else ():
+                for picture in range(part.start, part.stop):
+                    waits = (w for w in range(99) if (number, group, picture + w) in exits)
+                    worst = max(worst, next(waits) + 1)
+    seen: Counter[int] = Counter()
+    chance = random.Random(1)
+    walk = GraphWalk(Routes(graph, FPS, SETTINGS.exit_spacing, frozenset()), 1)
+    for _ in range(500):
+        for _ in range(chance.randrange(20, 80)):
+            walk.next()
+        walk.request("gesture" if walk.state == "idle" else "idle")
+        wait = 1
+        while walk.next().state != walk.state:
+            wait += 1
+        seen[wait] += 1
+    return {"from_any_clip_picture": worst, "played_worst": max(seen), **{
+        f"played_{wait}": count for wait, count in sorted(seen.items())
+    }}  # fmt: skip
+
+
+def repeats(avatar: Avatar, naive: bool) -> int:
+    """How often the most frequent 3 s of idle come in 10 minutes."""
+    pictures = list(play(avatar, 5, 600, naive, change=False))
+    window = 3 * FPS
+    windows = Counter(tuple(pictures[at : at + window]) for at in range(len(pictures) - window))
+    return max(windows.values())
+
+
+def face_figures(avatar: Avatar, faces: FaceFinder) -> dict[str, float]:
+    drops, back = [], []
+    for jump, bridge in avatar.bridges.items():
+        row = [
+            avatar.prepared[jump.source].features.grey[jump.exit],
+            *(small_grey(picture) for picture in bridge),
+            avatar.prepared[jump.target].features.grey[jump.entry],
+        ]
+        found = [faces.find(picture) for picture in row]
+        if found[0] is None or found[-1] is None:
+            continue
+        ends = min(found[0][0], found[-1][0])
+        drops.extend(ends - (0.0 if face is None else face[0]) for face in found[1:-1])
+        marks = [face[1] for face in found if face is not None]
+        way = (marks[-1] - marks[0]).mean(axis=0)
+        if float(np.linalg.norm(way)) > 0.0:
+            along = [float(m.mean(axis=0) @ way / np.linalg.norm(way)) for m in marks]
+            back.append(max(0.0, *(a - b for a, b in zip(along, along[1:], strict=False))))
+    if not drops:
+        return {}
+    return {
+        "largest_score_drop": float(max(drops)),
+        "drops_above_0.1": sum(drop > 0.1 for drop in drops),
+        "largest_step_back_pixels_of_256": float(max(back)),
+    }
+
+
+def size_ratio(avatar: Avatar) -> float:
+    spliced = encode_graph(
+        avatar.graph,
+        lambda clip, picture: avatar.clips[clip].pictures[picture],
+        lambda jump: avatar.bridges[jump],
+        lambda pictures: encoded(pictures, PACK_CRF, ahead=False),
+        KEYFRAME_LIMIT,
+    )
+    plain = 0
+    for clip in avatar.clips:
+        frames = [clip.pictures[index] for index in range(len(clip.pictures))]
+        plain += sum(map(len, encoded(frames, PLAIN_CRF, ahead=True)))
+    return sum(map(len, spliced.access_units)) / plain
+
+
+def encoded(pictures: Sequence[Picture], crf: int, ahead: bool) -> list[bytes]:
+    """Encode by x264, constrained baseline; ``ahead`` as anyone would, else causally."""
+    context = av.CodecContext.create("libx264", "w")
+    assert isinstance(context, VideoCodecContext)
+    context.height, context.width = pictures[0].shape[0] * 2 // 3, pictures[0].shape[1]
+    context.pix_fmt = "yuv420p"
+    context.time_base, context.framerate = Fraction(1, FPS), Fraction(FPS)
+    context.thread_count = 1
+    causal = "keyint=infinite:scenecut=0:rc-lookahead=0:sync-lookahead=0:mbtree=0:ref=2"
+    context.options = {"preset": "medium", "crf": str(crf)} | (
+        {} if ahead else {"x264-params": causal}
+    )
+    context.profile = "Baseline"
+    units = []
+    for number, picture in enumerate(pictures):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="yuv420p")
+        frame.pts, frame.time_base = number, context.time_base
+        units.extend(bytes(packet) for packet in context.encode(frame))
+    units.extend(bytes(packet) for packet in context.encode(None))
+    return units
+
+
+ROWS: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
+    ("largest step of 95% of seams", "<= 1.0", lambda r: _both(r, "p95")),
+    ("largest step of all seams", "<= 1.3", lambda r: _both(r, "largest")),
+    ("sharpness of bridges, smallest", ">= 0.8", lambda r: f"{r['sharpness']['smallest']:.2f}"),
+    ("face score, largest drop", "<= 0.1", lambda r: _face(r, "largest_score_drop")),
+    ("landmarks, largest step back (px of 256)", "~ 0", lambda r: _face(r, "largest_step_back_pixels_of_256")),
+    ("switch latency from any picture", "<= 3", lambda r: str(r["latency_pictures"]["from_any_clip_picture"])),
+    ("switch latency played, bridges included", "", lambda r: str(r["latency_pictures"]["played_worst"])),
+    ("same 3 s of idle in 10 min", "<= 3", lambda r: f"{r['repeats']['graph']} ({r['repeats']['naive']})"),
+    ("compile, CPU s", "<= 60", lambda r: f"{sum(r['cpu_seconds'].values()):.0f} {r['cpu_seconds']}"),
+    ("peak memory, MB", "<= 1000", lambda r: str(r["peak_mb"])),
+    ("size against plain clips", "<= 3", lambda r: f"{r['size_ratio']:.2f}"),
+)  # fmt: skip
+
+
+def _both(result: dict[str, Any], key: str) -> str:
+    return f"{result['graph'][key]:.2f} ({result['naive'][key]:.2f})"
+
+
+def _face(result: dict[str, Any], key: str) -> str:
+    value = result.get("faces", {}).get(key)
+    return "no face" if value is None else f"{value:.3f}"
+
+
+def run(names: Sequence[str] = ()) -> dict[str, Any]:
+    """Measure all cases, or those named, whose clips are there."""
+    cv2.setNumThreads(1)
+    return {
+        name: measure(name, folder, cut)
+        for name, folder, cut in cases()
+        if (folder / "idle.mp4").is_file() and (not names or name in names)
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    results = run(arguments.cases)
+    for name, result in results.items():
+        print(f"\n{name}: {result['pictures']} pictures, {result['jumps']}; naive in brackets")
+        for label, goal, show in ROWS:
+            print(f"  {label:42} {goal:>8}  {show(result)}")
+        for warning in result["warnings"]:
+            print(f"  ! {warning}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

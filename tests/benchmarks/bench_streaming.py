@@ -1,0 +1,150 @@
+"""Streaming: a real server, viewers in another process."""
+
+import asyncio
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import aiortc
+import av
+from aiohttp.test_utils import TestServer
+
+from engine.avatar.library import AvatarLibrary
+from engine.settings import AvatarSettings, ServerSettings, StreamSettings, WebRtcSettings
+from tests.benchmarks.material import ROOT, marked_avatar, server
+from tests.benchmarks.table import Row
+from transport.http.app import make_app
+from transport.sessions import StreamRegistry
+
+# Every way to a decoder or an encoder: contexts, containers, and the WebRTC library's own.
+_CODECS = (
+    (av, "open"),
+    (av, "CodecContext"),
+    (aiortc.codecs.vpx, "CodecContext"),
+    (aiortc.rtcrtpsender, "get_encoder"),
+    (aiortc.rtcrtpreceiver, "get_decoder"),
+)
+
+_BUCKET = re.compile(r'avatar_send_lateness_seconds_bucket\{le="([^"]+)"\} (\S+)')
+
+
+def run(quick: bool = False) -> list[Row]:
+    """Measure codec calls, lateness and CPU."""
+    seconds = 8 if quick else 30
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        marked_avatar(folder)
+        rows = [_lateness(folder, 10, 2 * seconds)]
+        rows += _processor_time(folder, 30, seconds)
+        rows.append(asyncio.run(_codec_calls(folder, 10, seconds)))
+    return rows
+
+
+def _crowd(address: str, count: int, seconds: float) -> "subprocess.Popen[str]":
+    """Start viewers; return when all are connected."""
+    command = [sys.executable, "-m", "tests.benchmarks.crowd", address, "marked"]
+    process = subprocess.Popen(
+        [*command, str(count), str(seconds)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "connected"
+    return process
+
+
+def _get(address: str, path: str) -> str:
+    with urllib.request.urlopen(address + path) as response:
+        text: str = response.read().decode()
+    return text
+
+
+def _status(address: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_get(address, "/status"))
+    return found
+
+
+def _buckets(address: str) -> dict[float, float]:
+    return {float(le): float(n) for le, n in _BUCKET.findall(_get(address, "/metrics"))}
+
+
+def _lateness(folder: Path, viewers: int, seconds: float) -> Row:
+    with server(folder) as (address, _):
+        crowd = _crowd(address, viewers, seconds)
+        before = _buckets(address)
+        crowd.communicate()
+        after = _buckets(address)
+    counts = {bound: after[bound] - before[bound] for bound in after}
+    total = counts[float("inf")]
+    shares = {bound: count / total for bound, count in counts.items()}
+    within = next(bound for bound, share in sorted(shares.items()) if share >= 0.99)
+    text = f"p99 <= {within * 1000:g} ms ({shares[0.005]:.2%} within 5 ms, {total:.0f} pictures)"
+    return Row(
+        f"{viewers} sessions for {seconds:.0f} s: lateness of sends",
+        text,
+        "p99 < 5 ms",
+        shares[0.005] >= 0.99,
+    )
+
+
+def _processor_time(folder: Path, viewers: int, seconds: float) -> list[Row]:
+    with server(folder) as (address, _):
+        crowd = _crowd(address, viewers, seconds + 5)
+        before = _status(address)
+        time.sleep(seconds)
+        after = _status(address)
+        crowd.communicate()
+    ended = after["process"]
+    elapsed = ended["uptime_seconds"] - before["process"]["uptime_seconds"]
+    spent = ended["cpu_seconds"] - before["process"]["cpu_seconds"]
+    sent = {stream["id"]: stream["bytes_sent"] for stream in before["streams"]}
+    grown = [s["bytes_sent"] - sent[s["id"]] for s in after["streams"] if s["id"] in sent]
+    rate = sum(grown) / len(grown) * 8 / elapsed / 1e6 if grown else 0.0
+    each = spent / elapsed / viewers * 1000
+    return [
+        Row(
+            f"CPU per viewer, {viewers} viewers, 512x512, 25 fps",
+            f"{each:.2f} ms per second",
+            "<= 9 ms",
+            each <= 9,
+        ),
+        Row("bit rate of each of them", f"{rate:.2f} Mbit/s", "about 2 Mbit/s"),
+        Row(
+            "memory of the server",
+            f"{ended['memory_bytes'] / 1e6:.0f} MB, grown "
+            f"{(ended['memory_bytes'] - before['process']['memory_bytes']) / 1e6:.1f} MB",
+        ),
+    ]
+
+
+async def _codec_calls(folder: Path, viewers: int, seconds: float) -> Row:
+    """Count every codec that this process opens while it serves; the viewers are elsewhere."""
+    settings = AvatarSettings(folder=folder, cache=folder / "cache")
+    library = AvatarLibrary(settings)
+    registry = StreamRegistry(library, StreamSettings(), WebRtcSettings(), 60.0)
+    async with TestServer(make_app(ServerSettings(), library, registry)) as test_server:
+        await library.ready("marked", 60.0)
+        address = str(test_server.make_url("")).rstrip("/")
+        command = [sys.executable, "-m", "tests.benchmarks.crowd", address, "marked"]
+        with contextlib.ExitStack() as patches:
+            ways = [
+                patches.enter_context(mock.patch.object(module, name)) for module, name in _CODECS
+            ]
+            process = await asyncio.create_subprocess_exec(
+                *command, str(viewers), str(seconds), stdout=asyncio.subprocess.PIPE, cwd=ROOT
+            )
+            output, _ = await process.communicate()
+            calls = sum(len(way.mock_calls) for way in ways)
+        packets = json.loads(output.splitlines()[-1])["packets"]
+    return Row(
+        f"codecs opened while {viewers} sessions play for {seconds:.0f} s ({packets:,} packets)",
+        str(calls),
+        "0",
+        calls == 0 and packets > viewers * seconds * 25,
+    )
