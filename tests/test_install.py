@@ -303,7 +303,8 @@ def test_refusals_say_why(
         ),
     }
     done = run(
-        *(checkout, *(argument.format(**places) for argument in arguments)),
+        checkout,
+        *[argument.format(**places) for argument in arguments],
         environ={"PATH": few_programs(tmp_path / "bin")},
     )
     assert done.returncode == 1

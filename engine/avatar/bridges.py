@@ -29,6 +29,9 @@ much."""
 _CONSISTENT = 1.0
 """Forward-backward error in pixels at ``FLOW_SIZE`` that halves the trust in a flow vector."""
 
+_LEAST_SHARPNESS = 0.87
+"""Between a sharp and a blurred end no picture is left blurrier than this share of their mean."""
+
 
 def height_of(picture: Picture) -> int:
     """Return the height in pixels of an I420 picture."""
@@ -144,7 +147,10 @@ class Morph:
             self._blend(index, moment, from_first, from_second, weight)
             for index in range(len(self._ends[0]))
         ]
-        target = (1.0 - moment) * self._sharpness[0] + moment * self._sharpness[1]
+        target = max(
+            (1.0 - moment) * self._sharpness[0] + moment * self._sharpness[1],
+            _LEAST_SHARPNESS * (self._sharpness[0] + self._sharpness[1]) / 2,
+        )
         planes[0] = _sharpened(planes[0], target)
         return planes
 
@@ -335,4 +341,4 @@ def _sharpened(plane: Plane, target: float) -> Plane:
         return plane
     # have + 2 g gain_1 + g^2 gain_2 = target, bounded so that noise is never blown up.
     gain = (-gain_1 + float(np.sqrt(gain_1**2 + gain_2 * (target - have)))) / gain_2
-    return plane + np.float32(min(gain, 1.0)) * detail
+    return plane + np.float32(min(gain, 1.5)) * detail

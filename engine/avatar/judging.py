@@ -1,70 +1,20 @@
-"""What the measures of a clip mean for an avatar, and what to do about it."""
+"""What the pictures of a clip mean for an avatar, and what to do about it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from statistics import median
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.avatar.clips import ClipInfo
-from engine.avatar.measuring import Measures
+from engine.avatar.findings import Finding
+from engine.avatar.measuring import BLACK, Measures
 
-Level = Literal["error", "warning", "note"]
-
-_SHORTEST, _SHORT, _LONG = 1.0, 3.0, 60.0
-_STANDARD_RATES = (24, 25, 30, 48, 50, 60)
-_BLACK = 0.97
 _FROZEN_STEP = 0.02
 _FROZEN_SECONDS = 0.5
 _CUT_STEP = 16.0
 _FLASH_LEVEL = 18.0
 _FLASH_SECONDS = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something about a clip that matters for an avatar.
-
-    Attributes:
-        level: ``error``: it cannot serve; ``warning``: it will look bad; ``note``: good to know.
-        problem: What it is.
-        advice: What to do about it.
-        options: The options of ``clips prepare`` that mend it; later findings override earlier.
-    """
-
-    level: Level
-    problem: str
-    advice: str
-    options: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """Where a clip would loop best.
-
-    Attributes:
-        start: Second of the first picture.
-        end: Second after the last picture.
-        jump: Difference of the picture after the last to the first, in mean steps of the clip; 1 is
-            no more than the clip's own movement.
-        whole_jump: The same for the whole clip as it is.
-    """
-
-    start: float
-    end: float
-    jump: float
-    whole_jump: float
-
-
-def judge_facts(info: ClipInfo) -> Iterator[Finding]:
-    """Findings that the facts alone give."""
-    yield from _judge_file(info)
-    yield from _judge_duration(info)
-    yield from _judge_rate(info)
-    yield from _judge_size(info)
-    yield from _judge_colour(info)
 
 
 def judge_pictures(info: ClipInfo, measures: Measures) -> Iterator[Finding]:
@@ -84,79 +34,184 @@ def judge_pictures(info: ClipInfo, measures: Measures) -> Iterator[Finding]:
     yield from _judge_faces(info, measures)
 
 
-def judge_loop(loop: Loop) -> Iterator[Finding]:
-    """How well the clip loops."""
-    if loop.whole_jump <= 2.0:
+def _judge_edges(info: ClipInfo, measures: Measures) -> Iterator[Finding]:
+    if min(measures.dark, default=0.0) >= BLACK:
+        yield Finding("error", "The whole clip is black.", "Choose another clip.")
         return
-    better = loop.jump < 0.6 * loop.whole_jump
+    first, last = measures.content()
+    if first == 0 and last == len(measures.times):
+        return
+    start = measures.times[first]
+    end = info.duration if last == len(measures.times) else measures.times[last]
     yield Finding(
-        "warning" if loop.whole_jump > 6.0 else "note",
-        f"The last picture differs from the first {loop.whole_jump:.1f} times as much as pictures"
-        " that follow one another.",
-        f"The loop is blended, but from {loop.start:.2f} s to {loop.end:.2f} s it differs only"
-        f" {loop.jump:.1f} times."
-        if better
-        else "The loop is blended; end the clip in the pose that it begins with for a better one.",
-        (("--start", f"{loop.start:.2f}"), ("--duration", f"{loop.end - loop.start:.2f}"))
-        if better
-        else (),
+        "warning",
+        f"The picture is black for {start:.2f} s at the start and {info.duration - end:.2f} s at"
+        " the end, so the avatar would blink black at each loop.",
+        f"Cut the clip to {start:.2f} s until {end:.2f} s.",
+        (("--start", f"{start:.2f}"), ("--duration", f"{end - start:.2f}")),
     )
 
 
-def content(info: ClipInfo, measures: Measures) -> tuple[int, int]:
-    """First picture and the one after the last, without black at the start and the end."""
-    black = np.array(measures.dark) >= _BLACK
-    if black.all() or not black.any():
-        return 0, len(measures.times)
-    shown = np.flatnonzero(~black)
-    return int(shown[0]), int(shown[-1]) + 1
+def _judge_stills(measures: Measures) -> Iterator[Finding]:
+    still = np.array(measures.steps) < _FROZEN_STEP
+    for first, last in _runs(still[1:]):
+        seconds = measures.times[last] - measures.times[first]
+        if seconds >= _FROZEN_SECONDS:
+            yield Finding(
+                "warning",
+                f"The picture stands still from {measures.times[first]:.2f} s to"
+                f" {measures.times[last]:.2f} s.",
+                "A person never does: cut that part off, or record again.",
+            )
 
 
-def find_loop(info: ClipInfo, measures: Measures) -> Loop | None:
-    """The best pair of pictures to loop between; None for a clip too short to choose."""
-    first, last = content(info, measures)
-    last = min(last, len(measures.thumbnails))
-    count = last - first
-    shortest = max(int(2.0 * info.fps), count // 2)
-    if count < shortest + 2:
-        return None
-    flat = np.stack(measures.thumbnails[first:last]).reshape(count, -1).astype(np.float32)
-    squares = (flat**2).sum(axis=1)
-    apart = np.sqrt(np.maximum(0.0, squares[:, None] + squares[None, :] - 2 * flat @ flat.T))
-    usual = float(np.median(np.diagonal(apart, 1))) or 1.0
-    # A loop from picture a to before picture b follows b-1 by a, so b should look like a.
-    allowed = np.triu(np.ones_like(apart, bool), shortest)
-    a, b = np.unravel_index(np.argmin(np.where(allowed, apart, np.inf)), apart.shape)
-    times = measures.times
-    return Loop(
-        times[first + int(a)],
-        times[first + int(b)],
-        float(apart[a, b]) / usual,
-        float(apart[0, -1]) / usual,
+def _judge_jumps(measures: Measures) -> Iterator[Finding]:
+    """Cuts and flashes: the picture changes at once, and stays so or comes back."""
+    usual = median(measures.steps[1:]) if len(measures.steps) > 1 else 0.0
+    after_flash = -1.0
+    for index in range(1, len(measures.steps)):
+        time = measures.times[index]
+        if measures.steps[index] < max(_CUT_STEP, 5 * usual) or time < after_flash:
+            continue
+        before = measures.levels[index - 1]
+        back = _comes_back(measures, index)
+        if abs(measures.levels[index] - before) > _FLASH_LEVEL and back is not None:
+            after_flash = back + 1e-6
+            yield Finding(
+                "warning",
+                f"The light flashes at {time:.2f} s.",
+                "Cut that part off, or record in steady light.",
+            )
+        else:
+            yield Finding(
+                "warning",
+                f"There is a cut at {time:.2f} s: the picture changes at once.",
+                "Use one uncut take: prepare the part before or after it by itself.",
+                (("--start", f"{time:.2f}"),),
+            )
+
+
+def _comes_back(measures: Measures, index: int) -> float | None:
+    """The time, soon after a jump, at which the light is again as before it."""
+    for later in range(index + 1, len(measures.times)):
+        if measures.times[later] - measures.times[index] > _FLASH_SECONDS:
+            return None
+        if abs(measures.levels[later] - measures.levels[index - 1]) < _FLASH_LEVEL / 3:
+            return measures.times[later]
+    return None
+
+
+def _judge_light(measures: Measures) -> Iterator[Finding]:
+    level = median(measures.levels)
+    if level < 50 and min(measures.dark) < BLACK:
+        yield Finding(
+            "warning",
+            f"The picture is very dark (mean luma {level:.0f} of 16 to 235).",
+            "Record with more light; or brighten it.",
+            (("--brightness", "0.08"), ("--contrast", "1.15")),
+        )
+    if median(measures.bright) > 0.15:
+        yield Finding(
+            "warning",
+            f"{median(measures.bright):.0%} of the picture is pure white.",
+            "Record with less light or a shorter exposure: what is white holds no detail.",
+        )
+    tenth = max(1, len(measures.levels) // 10)
+    means = [
+        float(np.mean(measures.levels[at : at + tenth]))
+        for at in range(0, len(measures.levels) - tenth + 1, tenth)
+    ]
+    drift = means[-1] - means[0]
+    if abs(drift) > 8:
+        yield Finding(
+            "warning",
+            f"The picture gets {'brighter' if drift > 0 else 'darker'} by {abs(drift):.0f} of 219"
+            " steps from start to end, so each loop jumps in brightness.",
+            "Lock the exposure and the white balance of the camera.",
+        )
+
+
+def _judge_camera(info: ClipInfo, measures: Measures) -> Iterator[Finding]:
+    if len(measures.poses) < 10:
+        return
+    path = np.array(measures.poses)[:, :2] * [info.width, info.width]
+    window = max(3, round(float(info.fps)))
+    shake = float(np.sqrt(((path - _moving_mean(path, window)) ** 2).sum(axis=1).mean()))
+    if shake > 0.002 * info.width:
+        yield Finding(
+            "warning",
+            f"The camera shakes by about {shake:.1f} pixels.",
+            "Put it on a stand; or have the clip steadied.",
+            (("--stabilize", ""),),
+        )
+        return
+    reach = float((path.max(axis=0) - path.min(axis=0)).max())
+    if reach > 0.03 * info.width:
+        yield Finding(
+            "warning",
+            f"The camera moves by about {reach:.0f} pixels.",
+            "Put it on a stand; or have the clip steadied.",
+            (("--stabilize", ""),),
+        )
+
+
+def _judge_faces(info: ClipInfo, measures: Measures) -> Iterator[Finding]:
+    if not measures.faces:
+        return
+    found = [faces for faces in measures.faces if faces]
+    if len(found) < len(measures.faces) / 4:
+        yield Finding(
+            "warning",
+            f"No face was found in {len(measures.faces) - len(found)} of {len(measures.faces)}"
+            " samples.",
+            "Choose a clip in which one person looks at the camera.",
+        )
+        return
+    crowd = sum(len(faces) > 1 and faces[1].height > faces[0].height / 2 for faces in found)
+    if crowd > len(found) / 4:
+        yield Finding(
+            "warning",
+            "There is more than one face.",
+            "Frame the largest one by itself.",
+            (("--crop", "face"),),
+        )
+    height = median(faces[0].height for faces in found)
+    if height * info.height < 100:
+        yield Finding(
+            "warning",
+            f"The face is only {height * info.height:.0f} pixels high, which is blurred.",
+            "Go nearer with the camera, or record at a higher resolution.",
+            (("--crop", "face"),),
+        )
+    elif height < 0.25:
+        yield Finding(
+            "note",
+            f"The face takes {height:.0%} of the height.",
+            "Frame head and shoulders.",
+            (("--crop", "face"),),
+        )
+    cut = sum(
+        min(faces[0].left, faces[0].top) < 0 or faces[0].left + faces[0].width > 1
+        for faces in found
     )
+    if cut > len(found) / 10:
+        yield Finding(
+            "warning",
+            f"The face leaves the picture in {cut} of {len(found)} samples.",
+            "Leave room about the head: go back with the camera.",
+        )
 
 
-def _judge_file(info: ClipInfo) -> Iterator[Finding]:
-    if not info.complete:
-        yield Finding(
-            "error",
-            f"The file is cut off; {info.frames} pictures ({info.duration:.1f} s) are there.",
-            "Copy it again, or keep what is there with clips prepare.",
-            (("", ""),),
-        )
-    if info.codec not in ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4"):
-        yield Finding(
-            "note",
-            f"The codec {info.codec} is unusual for a clip.",
-            "It is converted while the avatar is compiled; nothing to do.",
-        )
-    if info.has_audio:
-        yield Finding("note", "The clip has sound.", "It is left out; nothing to do.")
-    if info.orientation.clockwise or info.orientation.mirrored:
-        mirrored = " and mirrored" if info.orientation.mirrored else ""
-        yield Finding(
-            "note",
-            f"A flag says that the picture is turned by {info.orientation.clockwise} degrees"
-            f"{mirrored}.",
-            "It is obeyed; nothing to do.",
-        )
+def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """First index and the one after the last of each stretch of true flags."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        yield int(first), int(last)
+
+
+def _moving_mean(path: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """Mean over a window about each point, shorter at the ends."""
+    ones = np.ones(min(window, len(path)))
+    counts = np.convolve(np.ones(len(path)), ones, "same")
+    sums = [np.convolve(column, ones, "same") for column in path.T]
+    return np.column_stack(sums) / counts[:, None]

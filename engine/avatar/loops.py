@@ -22,7 +22,7 @@ _DECAY = 0.997
 _LOST_PICTURES = 2.0
 _MIN_KEPT = 0.5
 _MIN_KEYFRAME_GAP = 4
-_EXTRA_KEYFRAMES = 1.25
+_EXTRA_KEYFRAMES = 1.1
 _STEP_PER_DISTANCE = 2.0
 """Largest step of a bridge of n pictures, times n + 1, over the distance of the poses (measured)."""
 

@@ -17,7 +17,10 @@ THUMBNAIL = 32
 """Side of the pictures that are kept for comparing; together they are the only thing that grows."""
 
 MAX_THUMBNAILS = 3000
-"""Pictures from the beginning that are kept, and whose camera is followed: 3 MB, 2 min at 25 fps."""
+"""Pictures from the beginning that are kept, and whose camera is followed: 2 min at 25 fps, 3 MB."""
+
+BLACK = 0.97
+"""The dark part from which a picture counts as black."""
 
 _WIDTH = 160
 _FACE_WIDTH = 640
@@ -56,15 +59,22 @@ class Measures:
         self.levels.append(float(luma.mean()))
         self.dark.append(float((luma <= _DARK).mean()))
         self.bright.append(float((luma >= _BRIGHT).mean()))
-        self.steps.append(0.0 if before is None else difference(luma, before))
+        self.steps.append(0.0 if before is None else _difference(luma, before))
+
+    def content(self) -> tuple[int, int]:
+        """First picture and the one after the last, without black at the start and the end."""
+        shown = np.flatnonzero(np.array(self.dark) < BLACK)
+        return (int(shown[0]), int(shown[-1]) + 1) if shown.size else (0, len(self.times))
 
 
-def difference(one: Plane, other: Plane) -> float:
+def _difference(one: Plane, other: Plane) -> float:
     """Mean absolute difference of two pictures of the same size."""
     return float(np.abs(one.astype(np.int16) - other).mean())
 
 
-def measure(path: Path, info: ClipInfo, face_model: Path | None = None, threads: int = 1) -> Measures:
+def measure(
+    path: Path, info: ClipInfo, face_model: Path | None = None, threads: int = 1
+) -> Measures:
     """Measure all pictures of a clip.
 
     Raises:

@@ -27,7 +27,7 @@ class MotionSettings(BaseModel):
         max_step: Largest step inside a bridge that is good, as a share of the 95th percentile of
             the steps inside the livelier clip.
         tries: Entries that are tried for an exit until a bridge is good.
-        loops_per_second: Most loop jumps for each second of a state's clip.
+        loops_per_clip: Most loop jumps inside a state's clip.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,8 +37,8 @@ class MotionSettings(BaseModel):
     keyframe_interval: int = Field(default=12, ge=4, le=300)
     max_bridge_share: float = Field(default=1.6, gt=0.0, le=20.0)
     max_step: float = Field(default=0.8, gt=0.0, le=2.0)
-    tries: int = Field(default=4, ge=1, le=32)
-    loops_per_second: float = Field(default=4.5, gt=0.0, le=25.0)
+    tries: int = Field(default=3, ge=1, le=32)
+    loops_per_clip: int = Field(default=32, ge=1, le=1000)
 
 
 class JumpKind(StrEnum):

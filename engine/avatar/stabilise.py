@@ -79,7 +79,7 @@ class CameraPath:
     def _measure(self, luma: Plane, last: Pose) -> Pose:
         """The pose of ``luma``; ``last`` where the background does not tell."""
         moved = last - self._base
-        spreads = _COARSE_SPREADS
+        spreads: tuple[float, ...] = _COARSE_SPREADS
         for level, picture in zip(self._levels, _pyramid(luma), strict=True):
             fitted = level.align(picture, moved, spreads)
             spreads = _FINE_SPREADS

@@ -25,7 +25,9 @@ from av.video.codeccontext import VideoCodecContext
 from engine.avatar import normalise
 from engine.avatar.bridges import Picture, sharpness
 from engine.avatar.features import FaceFinder, PictureFile, small_grey, step
-from engine.avatar.linking import ClipSource, PreparedClip, link, prepare, render
+from engine.avatar.building import link
+from engine.avatar.nodes import ClipSource, PreparedClip, prepare
+from engine.avatar.trials import render
 from engine.avatar.motion import Jump, MotionGraph, MotionSettings
 from engine.avatar.splice import encode_graph
 from engine.avatar.walk import GraphWalk, Routes

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 
 from engine.pipeline.frame import Frame
 
@@ -51,5 +52,5 @@ class LoopSink:
                 await self._changed.wait()
 
     def _wake(self) -> None:
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # the loop has been closed: nobody awaits any more
             self._loop.call_soon_threadsafe(self._changed.set)

@@ -1,5 +1,6 @@
 """Shows frames to other programs as a camera, by pyvirtualcam (v4l2loopback on Linux)."""
 
+import importlib
 from types import ModuleType
 from typing import Any
 
@@ -20,12 +21,11 @@ def load_pyvirtualcam() -> ModuleType:
         MissingDependency: It is not installed.
     """
     try:
-        import pyvirtualcam
+        return importlib.import_module("pyvirtualcam")
     except ImportError as error:
         raise MissingDependency(
             "The virtual camera needs the package pyvirtualcam.", "Run: pip install pyvirtualcam"
         ) from error
-    return pyvirtualcam
 
 
 class VirtualCamera:

@@ -38,11 +38,13 @@ def blink(t: float, times: Sequence[float]) -> float:
     return max((pulse(t, at, 0.085, 0.035, 0.20) for at in times), default=0.0)
 
 
-def glance(t: float, steps: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
-    """Gaze that jumps to (x, y) at each time within 60 ms and rests there."""
+def glance(
+    t: float, steps: Sequence[tuple[float, float, float]], takes: float = 0.08
+) -> tuple[float, float]:
+    """Gaze that goes to (x, y) at each time within `takes` and rests there."""
     x = y = 0.0
     for at, to_x, to_y in steps:
-        share = ease((t - at) / 0.08)
+        share = ease((t - at) / takes)
         x += (to_x - x) * share
         y += (to_y - y) * share
     return x, y

@@ -53,7 +53,7 @@ def pictures(clip: str, renderer: Renderer) -> Iterator[Picture]:
 
 
 def encode(target: Path, film: Iterable[Picture], size: int, crf: float) -> None:
-    """Write `film`, `size` pixels square, as H.264; the finished file replaces an old one in one step."""
+    """Write `film`, `size` pixels square, as H.264; it replaces an old file in one step."""
     draft = target.with_name(f".{target.stem}.{os.getpid()}.mp4")
     with av.open(draft, "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=FPS, options=X264 | {"crf": f"{crf:g}"})

@@ -77,11 +77,13 @@ def idle(t: float) -> Pose:
     """Waiting, friendly, mouth closed."""
     pose = rest(t, IDLE_LENGTH)
     x, y = glance(t, IDLE_GLANCES)
+    # The head follows the eyes late and slowly, and is back before the clip ends.
+    after, _ = glance(t, IDLE_GLANCES, 0.70)
     warm = pulse(t, 5.6, 0.9, 0.9, 1.2)
     lift = pulse(t, 2.6, 0.5, 0.5, 0.8)
     pose = replace(
         pose,
-        yaw=pose.yaw + 0.25 * x,
+        yaw=pose.yaw + 0.45 * after,
         smile_left=pose.smile_left + 0.030 * warm,
         smile_right=pose.smile_right + 0.024 * warm,
         mouth_width=pose.mouth_width + 0.018 * warm,

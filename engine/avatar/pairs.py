@@ -1,0 +1,156 @@
+"""Linking two clips: every jump from one to the other."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from engine.avatar import loops
+from engine.avatar.features import FaceFinder, motion_distances, pair_key
+from engine.avatar.motion import Jump, JumpKind, MotionSettings
+from engine.avatar.nodes import PreparedClip
+from engine.avatar.trials import best_jump
+
+EXIT_PRICE = 0.1
+"""What one more exit costs, in the unit of jumps' costs."""
+
+_GOOD_LOOP = 1.0
+_LAST_LOOPS = 3
+
+
+def link_transitions(
+    first: PreparedClip,
+    second: PreparedClip,
+    spacing: int,
+    settings: MotionSettings,
+    faces: FaceFinder | None = None,
+) -> list[Jump]:
+    """Make jumps from everywhere in one clip into another of another state.
+
+    Returns:
+        Jumps whose clip numbers are still to be set; from any picture of the first clip one
+        begins within ``spacing`` pictures.
+    """
+    entries = second.entries()
+    lead = settings.bridge_lengths[min(1, len(settings.bridge_lengths) - 1)]
+    natural = max(first.node.natural_step, second.node.natural_step)
+    jumps = []
+    for part in first.node.parts:
+        exits = list(range(part.start, part.stop))
+        distance = motion_distances(
+            first.features.poses, exits, second.features.poses, entries, lead + 1
+        )
+        costs = loops.predicted_cost(distance, lead, natural, settings.max_step)
+        chosen = loops.choose_exits(
+            part, costs.min(axis=1), spacing, first.node.keyframes, EXIT_PRICE
+        )
+        for exit_ in chosen:
+            order = np.argsort(costs[exit_ - part.start], kind="stable")[: settings.tries]
+            tried = [entries[int(index)] for index in order]
+            jumps.append(
+                best_jump(
+                    JumpKind.TRANSITION, first, exit_, second, tried, settings,
+                    settings.bridge_lengths, faces,
+                )
+            )  # fmt: skip
+    return jumps
+
+
+def link_loops(
+    first: PreparedClip,
+    second: PreparedClip,
+    limit: int,
+    settings: MotionSettings,
+    faces: FaceFinder | None = None,
+) -> list[Jump]:
+    """Make jumps within a state: from a clip to itself, or to another clip of the state.
+
+    Args:
+        first, second: The same clip twice, or two of a state.
+        limit: Most jumps besides those that lead away from the last pictures of parts.
+
+    Returns:
+        Jumps whose clip numbers are still to be set.
+    """
+    exits, entries = first.played, second.entries()
+    length = settings.bridge_lengths[0]
+    natural = max(first.node.natural_step, second.node.natural_step)
+    distance = motion_distances(
+        first.features.poses, exits, second.features.poses, entries, length + 1
+    )
+    costs = loops.predicted_cost(distance, length, natural, settings.max_step)
+    future = np.zeros(len(entries), dtype=np.float32)
+    if first is second:
+        costs = loops.loop_costs(first.features, exits, entries, length, costs)
+        own = loops.future_costs(first.node.parts, exits, entries, costs)
+        future = own[np.searchsorted(exits, entries)]
+    jumps = []
+    for part in first.node.parts:
+        row = exits.index(part.last)
+        order = np.argsort(costs[row] + future, kind="stable")
+        tried = [entries[int(index)] for index in order if np.isfinite(costs[row, index])]
+        jumps.extend(
+            best_jump(
+                JumpKind.LOOP, first, part.last, second, [entry], settings,
+                settings.bridge_lengths, faces,
+            )
+            for entry in tried[:_LAST_LOOPS] or entries[:1]
+        )  # fmt: skip
+    inner = np.where(costs <= _GOOD_LOOP, costs, np.float32(np.inf)).astype(np.float32)
+    inner[[exits.index(part.last) for part in first.node.parts]] = np.inf
+    for exit_, entry in loops.choose_loops(exits, entries, inner, future, limit):
+        # Two pictures at most: a change of state that is asked for meanwhile must not wait longer.
+        jump = best_jump(
+            JumpKind.LOOP, first, exit_, second, [entry], settings, [length], faces
+        )
+        if jump.cost <= _GOOD_LOOP:
+            jumps.append(jump)
+    return jumps
+
+
+def link_passages(
+    clip: PreparedClip, settings: MotionSettings, faces: FaceFinder | None = None
+) -> list[Jump]:
+    """Make the jumps inside an action, from each part to the next."""
+    return [
+        best_jump(
+            JumpKind.PASSAGE, clip, before.last, clip, [after.start], settings,
+            settings.bridge_lengths, faces,
+        )
+        for before, after in zip(clip.node.parts, clip.node.parts[1:], strict=False)
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PairTask:
+    """One pair of clips to be linked; ``run`` depends on nothing else."""
+
+    source: int
+    target: int
+    first: PreparedClip
+    second: PreparedClip
+    spacing: int
+    loop_limit: int
+    settings: MotionSettings
+    faces: FaceFinder | None
+
+    @property
+    def key(self) -> str:
+        """Names everything that the result depends on."""
+        own = f"{self.spacing} {self.loop_limit} {self.faces is not None} {self.first.fps}"
+        roles = f"{self.first.node.group} {self.second.node.group} {self.source == self.target}"
+        text = f"{self.settings.model_dump_json()} {own} {roles}"
+        return pair_key(self.first.fingerprint, self.second.fingerprint, text)
+
+    def run(self) -> list[Jump]:
+        """Return the jumps of the pair, with their clip numbers."""
+        if self.first.node.group != self.second.node.group:
+            jumps = link_transitions(
+                self.first, self.second, self.spacing, self.settings, self.faces
+            )
+        elif self.first.node.is_action:
+            jumps = link_passages(self.first, self.settings, self.faces)
+        else:
+            jumps = link_loops(
+                self.first, self.second, self.loop_limit, self.settings, self.faces
+            )
+        return [replace(jump, source=self.source, target=self.target) for jump in jumps]

@@ -1,0 +1,182 @@
+"""The command line, as a user runs it: processes, exit codes, messages."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+import server
+from tests.fakes import flat_clip
+from tests.serving import avatar_settings, make_demo
+from tests.viewer import Viewer
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(ROOT / "server.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        env=os.environ | environ,
+    )
+
+
+def start(*arguments: str) -> tuple["subprocess.Popen[str]", str]:
+    process = subprocess.Popen(
+        [sys.executable, "-u", str(ROOT / "server.py"), "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    match = re.search(r"open (http://\S+)/", process.stdout.readline())
+    assert match is not None
+    return process, match[1]
+
+
+def flags(root: Path) -> list[str]:
+    settings = avatar_settings(root)
+    places = [f"avatars.cache={settings.cache}", "avatars.size=64x64"]
+    return ["--videos", str(settings.folder), *(x for p in places for x in ("--set", p))]
+
+
+def stop(process: "subprocess.Popen[str]") -> tuple[int, float]:
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(15)
+    assert process.stdout is not None
+    process.stdout.close()
+    return code, time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["check-config"], ["clips"], ["clips", "prepare"], ["clips", "inspect"]]
+)
+def test_help_is_there(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        server.main([*arguments, "--help"])
+    assert end.value.code == 0
+    assert "usage:" in capsys.readouterr().out
+
+
+def test_check_config_accepts_the_shipped_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert server.main(["check-config"]) == 0
+    assert "config.yaml: valid" in capsys.readouterr().out
+
+
+def test_check_config_shows_what_is_in_force() -> None:
+    done = run("--set", "server.port=9000", "check-config", "--show", AVATAR_LOG__LEVEL="debug")
+    assert done.returncode == 0
+    shown = json.loads(done.stdout.partition("\n")[2])
+    assert shown["server"]["port"] == 9000
+    assert shown["log"]["level"] == "debug"
+
+
+def test_check_config_names_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text("server:\n  prot: 9000\n")
+    assert server.main(["check-config", "--config", str(path)]) == 2
+    message = capsys.readouterr().err
+    assert "other.yaml:2: unknown key 'server.prot'; did you mean 'port'?" in message
+
+
+@pytest.mark.parametrize("value", ["server.port", "nonsense"])
+def test_a_bad_set_flag_is_explained(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert server.main(["--set", value]) == 2
+    assert "expected SECTION.KEY=VALUE" in capsys.readouterr().err
+
+
+def test_relative_folders_are_taken_from_the_config_file(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("avatars: {folder: mine, cache: /elsewhere}\n")
+    options = server._parser().parse_args(["--config", str(tmp_path / "c.yaml")])
+    found = server._settings(options)
+    assert found.avatars.folder == tmp_path / "mine"
+    assert found.avatars.cache == Path("/elsewhere")
+
+
+def test_a_port_in_use_is_explained(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run("--port", str(port), *flags(tmp_path))
+    assert done.returncode == 2
+    assert f"Port {port} is in use. Take another: --port {port + 1}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_that_is_not_ours_is_explained(tmp_path: Path) -> None:
+    done = run("--host", "203.0.113.1", *flags(tmp_path))
+    assert done.returncode == 2
+    assert "Cannot listen on 203.0.113.1" in done.stderr
+
+
+async def test_sigterm_ends_streams_and_the_process(tmp_path: Path) -> None:
+    make_demo(tmp_path)
+    process, address = start(*flags(tmp_path))
+    async with ClientSession() as http:
+        viewer = Viewer(http, address)
+        await viewer.connect(video_id="demo")
+        await viewer.frame()
+        code, seconds = stop(process)
+        assert code == 0
+        assert seconds < 5
+        while not (event := await viewer.event()).startswith("stream/closing"):
+            pass
+        assert "shutdown" in event
+        await viewer.close()
+
+
+def test_sigterm_while_an_avatar_compiles_leaves_no_worker(tmp_path: Path) -> None:
+    folder = tmp_path / "videos" / "long"
+    folder.mkdir(parents=True)
+    for name in ("idle", "gesture"):
+        flat_clip(folder / f"{name}.mp4", 60, 60)
+    process, address = start(*flags(tmp_path))
+    while True:
+        with urllib.request.urlopen(address + "/avatars") as response:
+            if json.load(response)[0]["progress"] > 0:
+                break
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert children
+    code, seconds = stop(process)
+    assert code == 0
+    assert seconds < 5
+    assert [child for child in children if Path(f"/proc/{child}").exists()] == []
+
+
+def test_clips_inspect_and_prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = flat_clip(tmp_path / "in.mp4", 90, 2.0, fps=30)
+    target = tmp_path / "out.mp4"
+    assert server.main(["clips", "inspect", str(source)]) in (0, 1)
+    assert "in.mp4" in capsys.readouterr().out
+    arguments = ["clips", "prepare", str(source), str(target), "--size", "128", "--start", "0.5"]
+    assert server.main([*arguments, "--contrast", "1.1", "--sharpen"]) == 0
+    assert "out.mp4: 128x128, 1.5 s" in capsys.readouterr().out
+    (tmp_path / "text.mp4").write_text("not a video")
+    assert server.main(["clips", "inspect", str(tmp_path / "text.mp4"), "--json"]) == 1
+    assert "text.mp4" in json.loads(capsys.readouterr().out)[0]["error"]
+    assert server.main([*arguments[:4], "--size", "big"]) == 1
+    assert "expected 512 or 1280x720" in capsys.readouterr().err
+
+
+def test_importing_the_server_loads_no_heavy_package() -> None:
+    code = "import sys, server; print([m for m in ('cv2', 'torch', 'onnxruntime') if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.strip() == "[]"
