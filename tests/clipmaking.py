@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]
 """Height x width x 3, RGB."""
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 BITS = 8
 QUARTERS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "grey": (200,) * 3}
 
@@ -84,7 +83,7 @@ def write_clip(
     rotation: float = 0,
     mirrored: bool = False,
     pixel_aspect: Fraction | None = None,
-    sound: bool = False,
+    sound: float = 0.0,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> Path:
@@ -97,7 +96,7 @@ def write_clip(
         rotation: Degrees counter-clockwise that the display matrix says.
         mirrored: The display matrix also mirrors left to right.
         pixel_aspect: Width of a pixel divided by its height.
-        sound: Adds a quiet tone as long as the pictures.
+        sound: Seconds of a quiet tone to add; none at 0.
     """
     frames = (as_frame(picture) for picture in pictures)
     first = next(frames)
@@ -126,7 +125,7 @@ def write_clip(
             count += 1
         container.mux(stream.encode(None))
         if tone is not None:
-            _write_tone(container, tone, float(count / Fraction(fps)))
+            _write_tone(container, tone, sound)
     return path
 
 
@@ -149,6 +148,12 @@ def numbered_clip(
 ) -> Path:
     """A clip of ``numbered`` pictures 0, 1, 2 and so on; ``how`` goes to ``write_clip``."""
     return write_clip(path, (numbered(index % 256, size) for index in range(count)), **how)  # type: ignore[arg-type]  # passed on unread
+
+
+def joined(target: Path, *parts: Path) -> Path:
+    """The bytes of several files one after another, as MPEG transport streams allow."""
+    target.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return target
 
 
 def as_frame(picture: Picture | av.VideoFrame) -> av.VideoFrame:

@@ -75,6 +75,7 @@ def test_every_length_gives_intervals_of_two_to_half_a_second(
         return [av.VideoFrame(64, 64, "yuv420p") for _ in range(count)]
 
     monkeypatch.setattr(compiler, "_pictures", pictures)
+    monkeypatch.setattr(compiler.clips, "read_info", lambda _: None)
     monkeypatch.setattr(compiler, "pack_key", lambda _: "key")
     wanted = spec({"idle": [tmp_path / "a.mp4"]}, codecs=("VP8",))
     (clip,) = compiler.compile_avatar(wanted).clips
@@ -88,6 +89,19 @@ def test_one_picture_is_not_enough(tmp_path: Path) -> None:
     clip = flat_clip(tmp_path / "one.mp4", 60, 0.04)
     with pytest.raises(ClipError, match="one.mp4"):
         compiler.compile_avatar(spec({"idle": [clip]}))
+
+
+def test_a_clip_whose_end_is_missing_is_refused(tmp_path: Path) -> None:
+    whole = flat_clip(tmp_path / "whole.mkv", 60, 4.0)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(ClipError, match="cut.mkv"):
+        compiler.compile_avatar(spec({"idle": [cut]}))
+
+
+def test_a_clip_of_sound_alone_is_refused(media: Path) -> None:
+    with pytest.raises(ClipError, match="short.wav"):
+        compiler.compile_avatar(spec({"idle": [media / "speech" / "short.wav"]}))
 
 
 def test_a_clip_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:

@@ -97,6 +97,8 @@ class _Compilation:
     def add_clip(
         self, path: Path, state: str | None, action: str | None, on_progress: Progress
     ) -> None:
+        # Refuses what cannot serve, a clip whose end is missing among it, before any work.
+        clips.read_info(path)
         first = sum(clip.count for clip in self.clips)
         keyframes = []
         count = 0

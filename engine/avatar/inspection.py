@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.avatar.clips import ClipInfo, read_info
 from engine.avatar.findings import Finding, judge_facts
 from engine.avatar.judging import judge_pictures
-from engine.avatar.looping import Loop, find_loop, judge_loop
+from engine.avatar.loop_quality import Loop, find_loop, judge_loop
 from engine.avatar.measuring import measure
 
 _MARKS = {"error": "✗", "warning": "!", "note": "·"}

@@ -231,6 +231,7 @@ def choose_loops(
     costs: FloatArray,
     future: FloatArray,
     limit: int,
+    spacing: int,
 ) -> list[tuple[int, int]]:
     """Choose loop jumps: cheap ones, spread over exits and entries.
 
@@ -239,6 +240,7 @@ def choose_loops(
         costs: Shape (len(exits), len(entries)); infinite where forbidden.
         future: Cost of all that follows each entry, shape (len(entries),).
         limit: Most jumps.
+        spacing: Least pictures from one exit to the next.
 
     Returns:
         (exit, entry), best first.
@@ -249,18 +251,14 @@ def choose_loops(
         np.pad(price, ((0, 1), (0, 0)), constant_values=np.inf)[1:],
     )
     minima = price <= smallest
-    crowd_exit = np.zeros(len(exits))
-    crowd_entry = np.zeros(len(entries))
+    crowd = np.zeros(len(entries))
     chosen: list[tuple[int, int]] = []
-    open_ = np.isfinite(price)
-    while len(chosen) < limit and open_.any():
-        # A second jump from the same place or to the same entry must be the better for it.
-        rating = price + 0.3 * crowd_exit[:, None] + 0.15 * crowd_entry[None, :] + 0.2 * ~minima
-        rating = np.where(open_, rating, np.inf)
+    free = np.isfinite(price)
+    while len(chosen) < limit and free.any():
+        # One more jump to the same entry must be the better for it.
+        rating = np.where(free, price + 0.15 * crowd[None, :] + 0.2 * ~minima, np.inf)
         row, column = divmod(int(np.argmin(rating)), len(entries))
         chosen.append((exits[row], entries[column]))
-        open_[row, column] = False
-        near = np.abs(np.asarray(exits) - exits[row]) < 3
-        crowd_exit += near
-        crowd_entry[column] += 1
+        free[np.abs(np.asarray(exits) - exits[row]) < spacing] = False
+        crowd[column] += 1
     return chosen

@@ -17,7 +17,7 @@ THUMBNAIL = 32
 """Side of the pictures that are kept for comparing; together they are the only thing that grows."""
 
 MAX_THUMBNAILS = 3000
-"""Pictures from the beginning that are kept, and whose camera is followed: 2 min at 25 fps, 3 MB."""
+"""Pictures from the beginning that are kept and whose camera is followed: 2 min at 25 fps, 3 MB."""
 
 BLACK = 0.97
 """The dark part from which a picture counts as black."""

@@ -14,6 +14,8 @@ EXIT_PRICE = 0.1
 """What one more exit costs, in the unit of jumps' costs."""
 
 _GOOD_LOOP = 1.0
+_FAIR_LOOP = 1.5
+_SPARSE = 6
 _LAST_LOOPS = 3
 
 
@@ -95,16 +97,38 @@ def link_loops(
             )
             for entry in tried[:_LAST_LOOPS] or entries[:1]
         )  # fmt: skip
-    inner = np.where(costs <= _GOOD_LOOP, costs, np.float32(np.inf)).astype(np.float32)
-    inner[[exits.index(part.last) for part in first.node.parts]] = np.inf
-    for exit_, entry in loops.choose_loops(exits, entries, inner, future, limit):
-        # Two pictures at most: a change of state that is asked for meanwhile must not wait longer.
-        jump = best_jump(
-            JumpKind.LOOP, first, exit_, second, [entry], settings, [length], faces
-        )
-        if jump.cost <= _GOOD_LOOP:
-            jumps.append(jump)
+    jumps += _inner_loops(first, second, costs, future, limit, _GOOD_LOOP, 3, settings, faces)
+    taken = [exits.index(jump.exit) for jump in jumps]
+    for row in taken:
+        costs[max(0, row - _SPARSE) : row + _SPARSE + 1] = np.inf
+    jumps += _inner_loops(
+        first, second, costs, future, limit, _FAIR_LOOP, _SPARSE, settings, faces
+    )
     return jumps
+
+
+def _inner_loops(
+    first: PreparedClip,
+    second: PreparedClip,
+    costs: loops.FloatArray,
+    future: loops.FloatArray,
+    limit: int,
+    good: float,
+    spacing: int,
+    settings: MotionSettings,
+    faces: FaceFinder | None,
+) -> list[Jump]:
+    """Make loop jumps from elsewhere than the ends of parts, of at most a given cost."""
+    exits, entries = first.played, second.entries()
+    inner = np.where(costs <= good, costs, np.float32(np.inf)).astype(np.float32)
+    inner[[exits.index(part.last) for part in first.node.parts]] = np.inf
+    # Short bridges only: a change of state that is asked for meanwhile must not wait longer.
+    short = settings.bridge_lengths[:1]
+    made = [
+        best_jump(JumpKind.LOOP, first, exit_, second, [entry], settings, short, faces)
+        for exit_, entry in loops.choose_loops(exits, entries, inner, future, limit, spacing)
+    ]
+    return [jump for jump in made if jump.cost <= good]
 
 
 def link_passages(

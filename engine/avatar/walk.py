@@ -4,7 +4,7 @@ Pure and without numpy: a step costs some microseconds, and the same seed gives 
 """
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 from random import Random
@@ -20,7 +20,16 @@ _SHORTEST_RUN_SECONDS = 0.5
 _LONGEST_RUN_SECONDS = 2.4
 _COST_SCALE = 0.5
 _TOLERATED = 2
+_FORESIGHT = 2
 _WAITING_COST = 0.15
+
+
+_Path = tuple[tuple[int, int], ...]
+"""Jumps and when their first bridge picture was shown, in pictures since the start."""
+
+
+def _since(path: Iterable[tuple[int, int]], oldest: int) -> tuple[int, ...]:
+    return tuple(number for number, shown in path if shown > oldest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +130,8 @@ class GraphWalk:
         self._shown = REST_STATE
         self._finished: str | None = None
         self._bridge: deque[int] = deque()
-        self._entry = self._random.choice(routes.starts[REST_STATE])
-        self._index: int | None = None
+        self._entry: int | None = self._random.choice(routes.starts[REST_STATE])
+        self._index = self._entry
         self._waited = 0
         self._run = 0
         self._patience = self._draw_patience()
@@ -172,7 +181,6 @@ class GraphWalk:
             self._index, self._entry = self._entry, None
             self._run = 0
         else:
-            assert self._index is not None
             self._advance(self._index)
         finished, self._finished = self._finished, None
         return Step(self._index, self._index in self._routes.keyframes, self._shown, finished)
@@ -219,32 +227,48 @@ class GraphWalk:
 
     def _wandering(self, index: int, routes: Sequence[Route]) -> Route | None:
         """Choose a loop jump, or None to go on."""
-        self._seen.add((index, self._path(self._count)))
-        familiar = {route: self._familiarity(route) for route in routes}
+        self._forget()
+        self._seen.add((index, _since(self._recent, self._count - self._window)))
+        path = tuple(self._recent)
+        familiar = {r: self._after_jump(r, self._count, path, _FORESIGHT) for r in routes}
         least = min(familiar.values())
         freshest = [route for route in routes if familiar[route] == least]
         if index in self._routes.lasts:
             return self._draw(freshest)
-        ahead = self._routes.next_choice[index + 1]
-        onward = self._seen.count((ahead, self._path(self._count + ahead - index)))
+        onward = self._ahead(index + 1, self._count + 1, path, _FORESIGHT)
         if onward < least or (onward == least and self._run < self._patience):
             return None
         if onward < _TOLERATED and self._run < _SHORTEST_RUN_SECONDS * self._routes.fps:
             return None
         return self._draw(freshest)
 
-    def _familiarity(self, route: Route) -> int:
-        """Return how often the pictures were seen that end at the next choice after a jump."""
-        ahead = self._routes.next_choice[route.entry]
-        arrival = self._count + route.length + ahead - route.entry + 1
-        return self._seen.count((ahead, (*self._path(arrival), route.number)))
+    def _after_jump(self, route: Route, count: int, path: _Path, depth: int) -> int:
+        """Return how familiar the best way is that begins with a jump."""
+        entered = count + route.length + 1
+        return self._ahead(route.entry, entered, (*path, (route.number, count + 1)), depth)
 
-    def _path(self, arrival: int) -> tuple[int, ...]:
-        """Return the jumps that a window still holds when it ends at a later picture."""
-        oldest = arrival - self._window
+    def _ahead(self, index: int, count: int, path: _Path, depth: int) -> int:
+        """Return how familiar the best way is from a picture on.
+
+        Args:
+            index: The picture.
+            count: When it will be shown, in pictures since the start.
+            path: The jumps before it.
+            depth: Choices to look ahead.
+        """
+        choice = self._routes.next_choice[index]
+        count += choice - index
+        seen = self._seen.count((choice, _since(path, count - self._window)))
+        if depth == 0 or not seen:
+            return seen
+        ways = [self._after_jump(r, count, path, depth - 1) for r in self._routes.onward[choice]]
+        if choice not in self._routes.lasts:
+            ways.append(self._ahead(choice + 1, count + 1, path, depth - 1))
+        return max(seen, min(ways))
+
+    def _forget(self) -> None:
         while self._recent and self._recent[0][1] <= self._count - self._window:
             self._recent.popleft()
-        return tuple(number for number, shown in self._recent if shown > oldest)
 
     def _draw(self, routes: Sequence[Route]) -> Route:
         weights = [exp(-min(route.cost, 20.0) / _COST_SCALE) for route in routes]

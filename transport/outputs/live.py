@@ -143,7 +143,12 @@ class LiveRun:
         self.window: Window | None = None
         self._keys: LiveKeys | None = None
         policy = DropPolicy.DROP_OLDEST if source.live else DropPolicy.WAIT
-        sinks = [*extra_sinks, *self._open(outputs, output_settings, policy, settings.display.fps)]
+        try:
+            opened = self._open(outputs, output_settings, policy, settings.display.fps)
+        except BaseException:
+            chain.close()
+            raise
+        sinks = [*extra_sinks, *opened]
         self.pipeline = Pipeline(
             source, chain, sinks, settings, name="live", statistics=statistics, clock=clock
         )
@@ -171,12 +176,10 @@ class LiveRun:
                 while not self.pipeline.wait(0.2):
                     pass
         finally:
-            quit_by_user = not self.pipeline.ended
             stop.set()
             self.pipeline.stop()
             watcher.join()
-        if not quit_by_user:
-            self.pipeline.wait(0.0)
+        self.pipeline.wait(0.0)
 
     def _watch(self, stop: threading.Event) -> None:
         stop.wait()
@@ -202,8 +205,8 @@ class LiveRun:
                 problems.append(error)
         if problems and not sinks:
             raise problems[0]
-        for error in problems:
-            log.warning("an output is left out: %s", error)
+        for problem in problems:
+            log.warning("an output is left out: %s", problem)
         return sinks
 
     def _make_sink(

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -82,11 +83,9 @@ class Window:
         self._picture: Image = np.zeros((360, 640, 3), np.uint8)
 
     def show(self, frame: Frame) -> None:
-        """Take the frame; on the display thread."""
-        try:
+        """Take the frame; on the display thread. After the window was closed nothing happens."""
+        with suppress(RingClosed):
             self._ring.put(frame)
-        except RingClosed as error:
-            raise NoWindow("The window was closed.") from error
 
     def close(self) -> None:
         """Let ``run`` return."""

@@ -171,7 +171,7 @@ def gesture(t: float) -> Pose:
     x, y = glance(t, GESTURE_GLANCES)
     shape, speech = mouth(t)
     jaw, width, up, low, pucker, tongue = shape
-    nod = sum(pulse(t, at - 0.16, 0.16, 0.02, 0.42) for at in ACCENTS)
+    nod = sum(pulse(t, at - 0.26, 0.30, 0.02, 0.56) for at in ACCENTS)
     brow = sum(pulse(t, at - 0.22, 0.22, 0.12, 0.50) for at in ACCENTS[::2])
     aside = pulse(t, 3.2, 0.8, 0.9, 1.0) - 0.8 * pulse(t, 5.5, 0.6, 0.2, 0.8)
     tilt = pulse(t, 1.3, 0.6, 0.5, 0.9) - pulse(t, 6.2, 0.7, 0.9, 0.9)
@@ -183,7 +183,7 @@ def gesture(t: float) -> Pose:
     pose = replace(
         pose,
         yaw=pose.yaw + 0.15 * aside + 0.02 * math.sin(2.2 * t) * talk,
-        pitch=pose.pitch - 0.075 * nod + 0.03 * talk * math.sin(1.7 * t) + bob,
+        pitch=pose.pitch - 0.068 * nod + 0.03 * talk * math.sin(1.7 * t) + bob,
         roll=pose.roll - 0.055 * tilt - 0.03 * aside,
         head_z=0.05 * talk + 0.05 * nod,
         head_x=pose.head_x + 0.03 * aside,
