@@ -182,6 +182,9 @@ async def test_whep(server: tuple[TestClient, StreamRegistry]) -> None:
     await viewer.peer.setLocalDescription(await viewer.peer.createOffer())
     offer = viewer.peer.localDescription.sdp
     headers = {"Content-Type": "application/sdp"}
+    assert (await client.post("/whep/demo", data=offer)).status == 415
+    refused = await client.post("/whep/demo", data="nonsense", headers=headers)
+    assert refused.status == 406
     response = await client.post("/whep/demo", data=offer, headers=headers)
     assert response.status == 201
     assert response.content_type == "application/sdp"

@@ -19,15 +19,12 @@ from engine.errors import (
     Unavailable,
 )
 from transport.http.routing import json_response
-from transport.webrtc.peer import BadSdp, NoSharedCodec
 
 _log = logging.getLogger(__name__)
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _STATUSES: Final[tuple[tuple[type[AvatarServerError], int], ...]] = (
-    (BadSdp, 406),
-    (NoSharedCodec, 406),
     (InvalidInput, 400),
     (Forbidden, 403),
     (NotFound, 404),
@@ -55,13 +52,13 @@ _EXPOSED_HEADERS: Final = "Location, Retry-After, ETag, Link"
 class Unauthorized(Forbidden):
     """The server wants a token."""
 
+    http_status = 401
+
 
 def error_response(error: AvatarServerError) -> web.Response:
     """Turn an error into its status and JSON body."""
-    if isinstance(error, Unauthorized):
-        status = 401
-    else:
-        status = next((s for kind, s in _STATUSES if isinstance(error, kind)), 500)
+    usual = next((s for kind, s in _STATUSES if isinstance(error, kind)), 500)
+    status = getattr(error, "http_status", usual)
     response = json_response({"kind": error.kind, "description": str(error)}, status)
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(math.ceil(error.retry_after))

@@ -15,6 +15,8 @@ _FRAGMENT = "application/trickle-ice-sdpfrag"
 class UnsupportedType(InvalidInput):
     """The body has another media type than the route takes."""
 
+    http_status = 415
+
 
 async def play(request: web.Request, body: None) -> web.Response:
     """Answer a viewer's offer."""
@@ -87,6 +89,7 @@ ROUTES = (
         errors={
             400: "Not an SDP offer.",
             404: "No such avatar.",
+            415: "The body is not application/sdp.",
             406: "The offer cannot be used.",
             503: "At the limit, or the avatar is being compiled.",
         },

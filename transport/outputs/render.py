@@ -142,8 +142,6 @@ def render(
             stopped = work.run(earlier, stop, report)
         finally:
             work.close()
-            if earlier is not None:
-                earlier.unlink(missing_ok=True)
     notes.end(stopped)
     return RenderResult(work.written, work.copied, work.withheld, stopped)
 
@@ -186,6 +184,7 @@ class Notes:
     def end(self, stopped: bool) -> None:
         """Put the part in the output's place; a finished run needs no notes."""
         self.part.replace(self._target)
+        self._earlier.unlink(missing_ok=True)
         if not stopped:
             self._note.unlink()
 
@@ -230,7 +229,7 @@ class _Work:
         )
         self._sound: dict[int, Stream] = {}
         self._encoder: VideoStream | None = None
-        self._waiting_sound: deque[Packet] = deque()
+        self._waiting_sound: deque[Packet[Stream]] = deque()
         self._batch: list[Frame] = []
 
     def run(
@@ -240,7 +239,11 @@ class _Work:
         finished = deque(_packets(earlier)) if earlier is not None else deque()
         self.copied = len(finished)
         started_at = self._clock()
+        stopped = False
         for index, frame in enumerate(self._frames()):
+            if stop.is_set() and index >= self.copied:
+                stopped = True
+                break
             if self._encoder is None:
                 self._begin(frame)
             if finished:
@@ -252,11 +255,8 @@ class _Work:
             if len(self._batch) >= self._options.batch_size:
                 self._flush()
                 report(self._progress(started_at))
-            if stop.is_set() and index >= self.copied:
-                break
         if self._encoder is None:
             raise damaged(self._source)
-        stopped = stop.is_set()
         self._flush()
         self._output.mux(self._encoder.encode(None))
         report(self._progress(started_at))
@@ -270,9 +270,11 @@ class _Work:
         """Every picture, upright; sound passes by on the way."""
         sound = [stream for stream in self._container.streams.audio if stream.codec_context]
         step = max(1, round(1 / ((self._stream.average_rate or 25) * self._time_base)))
-        pts = -step
+        pts: int | None = None
         for sequence, decoded in enumerate(self._decode(sound)):
-            pts = max(pts + 1, pts + step if decoded.pts is None else decoded.pts)
+            following = 0 if pts is None else pts + step
+            own = following if decoded.pts is None else decoded.pts
+            pts = own if pts is None else max(pts + 1, own)
             seconds = float(pts * self._time_base)
             image = upright(decoded, self._aspect)
             yield Frame(image, sequence, pts, self._time_base, seconds)
@@ -306,7 +308,7 @@ class _Work:
         while self._waiting_sound:
             self._pass_sound(self._waiting_sound.popleft())
 
-    def _pass_sound(self, packet: Packet) -> None:
+    def _pass_sound(self, packet: "Packet[Stream]") -> None:
         if packet.dts is None:
             return
         if self._encoder is None:
@@ -315,7 +317,7 @@ class _Work:
         packet.stream = self._sound[packet.stream.index]
         self._output.mux(packet)
 
-    def _copy(self, packet: Packet) -> None:
+    def _copy(self, packet: "Packet[VideoStream]") -> None:
         assert self._encoder is not None
         packet.stream = self._encoder
         self._output.mux(packet)
@@ -350,7 +352,7 @@ class _Work:
         return Progress(self.written, self._total, rate, left)
 
 
-def _packets(path: Path) -> Iterator[Packet]:
+def _packets(path: Path) -> "Iterator[Packet[VideoStream]]":
     """The whole video packets of an earlier run's file, as far as it can be read."""
     try:
         with av.open(os.fspath(path)) as container:

@@ -41,9 +41,13 @@ FLUSH_STEP = 0.01
 class BadSdp(InvalidInput):
     """A session description cannot be read or does not belong to the offer."""
 
+    http_status = 406
+
 
 class NoSharedCodec(InvalidInput):
     """The viewer can decode none of the codecs that the avatar was compiled for."""
+
+    http_status = 406
 
 
 class BadCandidate(InvalidInput):
