@@ -120,7 +120,9 @@ make_venv() {
         need_venv_module
         need_space "$(dirname "$venv")" "$VENV_MIB"
         say "Making the virtual environment $venv ..."
-        "$python" -m venv --clear "$venv" || die "The virtual environment $venv was not made."
+        "$python" -m venv --clear "$venv" || die \
+            "The virtual environment $venv was not made; the message is above." \
+            "$(free_mib "$(dirname "$venv")") MiB are free there."
     fi
     say "Installing $(basename "$requirements"); the first time this takes a minute or two ..."
     pip_in "$venv" install --requirement "$requirements" || die \
@@ -158,10 +160,12 @@ settle_opencv() {
 
 # Checks before anything is touched.
 
+free_mib() { df -Pm "$1" | awk 'NR == 2 { print $4 }'; }
+
 need_space() {
     local folder=$1 free
     while [[ ! -d $folder ]]; do folder=$(dirname "$folder"); done
-    free=$(df -Pm "$folder" | awk 'NR == 2 { print $4 }')
+    free=$(free_mib "$folder")
     ((free >= $2)) || die "$folder has $free MiB free, $2 MiB are needed." "Free some space."
 }
 
@@ -227,8 +231,8 @@ stage_code() {
         tar -C "$staging/new" --no-same-owner -xf - || die "The code could not be copied to $prefix."
     chmod -R u=rwX,go=rX "$staging"
     # The service cannot write here, so byte code that is missing now would stay missing.
-    "$prefix/venv/bin/python" -m compileall -q -s "$staging/new" -p "$prefix" "$staging/new" ||
-        die "The code could not be compiled with $("$prefix/venv/bin/python" --version)."
+    "$prefix/venv/bin/python" -m compileall -qq -s "$staging/new" -p "$prefix" "$staging/new" ||
+        die "The code could not be compiled in $prefix." "$(free_mib "$prefix") MiB are free there."
 }
 
 swap_code() {

@@ -4,7 +4,8 @@ Two kinds of picture carry their meaning in their pixels: ``numbered`` says whic
 ``quartered`` says which way is up.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def write_clip(
     rotation: float = 0,
     mirrored: bool = False,
     pixel_aspect: Fraction | None = None,
+    colour: tuple[int, int, int] | None = None,
     sound: float = 0.0,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
@@ -96,6 +98,7 @@ def write_clip(
         rotation: Degrees counter-clockwise that the display matrix says.
         mirrored: The display matrix also mirrors left to right.
         pixel_aspect: Width of a pixel divided by its height.
+        colour: FFmpeg's numbers of the matrix, the primaries and the transfer to write down.
         sound: Seconds of a quiet tone to add; none at 0.
     """
     frames = (as_frame(picture) for picture in pictures)
@@ -111,18 +114,19 @@ def write_clip(
             stream.codec_context.time_base = Fraction(1, 90_000)
         if pixel_aspect is not None:
             stream.codec_context.sample_aspect_ratio = pixel_aspect
+        if colour is not None:
+            context = stream.codec_context
+            context.colorspace, context.color_primaries, context.color_trc = colour
         if rotation or mirrored:
             stream.set_display_rotation(rotation, hflip=mirrored)
         tone = container.add_stream("aac", rate=48_000, layout="mono") if sound else None
-        count = 0
-        for frame in _chain(first, frames):
+        for count, frame in enumerate(itertools.chain([first], frames)):
             if times is None:
                 frame.time_base, frame.pts = 1 / Fraction(fps), count
             else:
                 frame.time_base = Fraction(1, 90_000)
                 frame.pts = round(times[count] * 90_000)
             container.mux(stream.encode(frame))
-            count += 1
         container.mux(stream.encode(None))
         if tone is not None:
             _write_tone(container, tone, sound)
@@ -161,11 +165,6 @@ def as_frame(picture: Picture | av.VideoFrame) -> av.VideoFrame:
     if isinstance(picture, av.VideoFrame):
         return picture
     return av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-
-
-def _chain(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-    yield first
-    yield from rest
 
 
 def _write_tone(

@@ -293,7 +293,7 @@ async def test_streams_end_by_themselves(root: Path) -> None:
         assert list(registry.over(clock())) == [(short, "timeout")]
         clock.advance(7)
         assert [reason for _, reason in registry.over(clock())] == ["timeout", "never_connected"]
-        long.peer.sender.last_heard = clock()
+        long.media.sender.last_heard = clock()
         assert [stream for stream, _ in registry.over(clock())] == [short]
         clock.advance(10)
         assert (long, "lost") in list(registry.over(clock()))

@@ -95,7 +95,7 @@ def test_stopping_leaves_a_file_that_plays_and_the_same_call_goes_on(
     first, _ = run(source, target, options=options, stop_after=50)
     assert first.stopped
     assert first.exit_code == 130
-    times, numbers = video(target)
+    _, numbers = video(target)
     assert numbers == list(range(first.frames))
     assert 50 <= first.frames < 60
     seen: list[int] = []

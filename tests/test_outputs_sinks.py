@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,13 @@ def test_an_error_while_writing_is_raised_to_the_display(tmp_path: Path) -> None
     recorder = Recorder(tmp_path / "a.mp4", SETTINGS, DropPolicy.WAIT)
     (tmp_path / "a.mp4").unlink()
     tmp_path.joinpath("a.mp4").mkdir()
-    with pytest.raises(AvatarServerError):
+
+    def show_many() -> None:
         for n in range(100_000):
             recorder.show(make_frame(n))
+
+    with pytest.raises(AvatarServerError):
+        show_many()
     with pytest.raises(AvatarServerError):
         recorder.close()
 
@@ -127,7 +132,7 @@ def test_the_timeline_of_a_recording_always_rises(steps: list[tuple[float, float
         pts = round(media / MICROSECONDS)
         placed.append(timeline.place(Frame(picture(), 0, pts, MICROSECONDS, captured)))
     assert placed[0] == 0
-    assert all(after > before for before, after in zip(placed, placed[1:], strict=False))
+    assert all(after > before for before, after in pairwise(placed))
     assert placed[-1] * TIME_BASE < 10.5 * len(steps)
 
 

@@ -10,15 +10,15 @@ from aiortc.rtcrtpsender import RTCRtpSender
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
 
 from transport.webrtc import internals
-from transport.webrtc.sender import PictureSender
+from transport.webrtc.played import PlayedSender
 
 
 @pytest.fixture
-def sender() -> PictureSender:
-    return PictureSender(lambda _: (), lambda _: pytest.fail("not connected"), lambda: 0.0, print)
+def sender() -> PlayedSender:
+    return PlayedSender(lambda _: (), lambda _: pytest.fail("not connected"), lambda: 0.0, print)
 
 
-async def test_a_transceiver_uses_the_sender_that_replaced_its_own(sender: PictureSender) -> None:
+async def test_a_transceiver_uses_the_sender_that_replaced_its_own(sender: PlayedSender) -> None:
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     transceiver = peer.addTransceiver("video", direction="sendonly")
     original = transceiver.sender
@@ -47,7 +47,7 @@ def test_the_sender_has_everything_that_aiortc_calls_on_its_own() -> None:
                     name += letter
                 if name and hasattr(RTCRtpSender, name):
                     used.add(name)
-    ours = PictureSender(lambda _: (), lambda _: pytest.fail("unused"), lambda: 0.0, print)
+    ours = PlayedSender(lambda _: (), lambda _: pytest.fail("unused"), lambda: 0.0, print)
     optional = {"replaceTrack"}  # only called by addTrack, which the project never uses
     missing = [name for name in used - optional if not hasattr(type(ours), name)]
     assert [name for name in missing if name not in vars(ours)] == []
@@ -65,7 +65,7 @@ def test_the_path_of_packets_exists() -> None:
     assert parameters == ["self", "component", "addresses", "timeout"]
 
 
-async def test_ports_are_taken_from_the_range(sender: PictureSender) -> None:
+async def test_ports_are_taken_from_the_range(sender: PlayedSender) -> None:
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     internals.replace_sender(peer.addTransceiver("video", direction="sendonly"), sender)
     internals.use_ports(peer, range(42100, 42110))
@@ -80,7 +80,7 @@ async def test_ports_are_taken_from_the_range(sender: PictureSender) -> None:
     await peer.close()
 
 
-async def test_a_full_range_gives_no_candidates_and_no_exception(sender: PictureSender) -> None:
+async def test_a_full_range_gives_no_candidates_and_no_exception(sender: PlayedSender) -> None:
     peers = [RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2)]
     for peer in peers:
         peer.addTransceiver("video", direction="sendonly")

@@ -129,7 +129,7 @@ async def test_figures_of_a_stream(server: tuple[TestClient, StreamRegistry]) ->
     for _ in range(30):
         await viewer.frame()
     (stream,) = registry.streams()
-    while stream.peer.sender.statistics.round_trip is None:
+    while stream.media.sender.statistics.round_trip is None:
         await viewer.frame()
     path = f"/streams/{stream.id}?session_id={stream.session_id}"
     info = await (await client.get(path)).json()
@@ -159,7 +159,7 @@ async def test_lost_packets_are_sent_again(
     await viewer.connect(video_id="demo")
     await viewer.frame()
     (stream,) = registry.streams()
-    sender = stream.peer.sender
+    sender = stream.media.sender
     real, sent = sender._send_rtp, 0
 
     def lossy(packet: bytes) -> int:

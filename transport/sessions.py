@@ -8,17 +8,14 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-from engine.avatar.cuts import CutWalk
 from engine.avatar.library import AvatarLibrary
-from engine.avatar.pack import Pack
-from engine.avatar.player import Player
-from engine.avatar.spec import REST_STATE
 from engine.clock import Clock, monotonic
 from engine.errors import Conflict, Forbidden, NotFound, Unavailable
 from engine.settings import StreamSettings, WebRtcSettings
+from transport.webrtc.media import Media, PlayedMedia
 from transport.webrtc.payload import PayloadCache
 from transport.webrtc.peer import Peer
-from transport.webrtc.sender import SenderStatistics
+from transport.webrtc.rtp import SenderStatistics
 
 _log = logging.getLogger(__name__)
 
@@ -48,47 +45,20 @@ class Stream:
     Attributes:
         id: Names it in the API.
         session_id: The secret that every call on it must carry.
-        avatar_id: What it plays.
+        source: The avatar that it plays.
+        media: What is sent.
         peer: The connection.
         created: When, in seconds on the registry's clock.
         ends: When it ends by itself, or None.
-        pending: A state that was asked for before the connection was up.
     """
 
     id: str
     session_id: str
-    avatar_id: str
-    pack: Pack
+    source: str
+    media: Media
     peer: Peer
     created: float
     ends: float | None
-    pending: str | None = None
-
-    @property
-    def state(self) -> str:
-        """The state or action that plays, or will play first."""
-        player = self.peer.sender.player
-        return player.state if player is not None else (self.pending or REST_STATE)
-
-    @property
-    def connected(self) -> bool:
-        """Whether pictures are being sent."""
-        return self.peer.sender.player is not None
-
-    def request(self, name: str) -> str:
-        """Go to a state or play an action; return what plays.
-
-        Raises:
-            StateNotFound: There is no such state or action.
-        """
-        player = self.peer.sender.player
-        if player is None:
-            probe = CutWalk(self.pack, 0)
-            probe.request(name)
-            self.pending = name
-            return name
-        player.request(name)
-        return player.state
 
 
 class StreamRegistry:
@@ -182,7 +152,8 @@ class StreamRegistry:
         peer: Peer | None = None
         try:
             pack = await self._library.ready(avatar_id, self._compile_wait)
-            stream = self._make(avatar_id, pack, session_timeout)
+            media = PlayedMedia(pack, self._seed(), self._payloads, self._clock)
+            stream = self._make(avatar_id, media, session_timeout)
             peer = stream.peer
             description = await describe(peer)
             self._streams[stream.id] = stream
@@ -194,29 +165,22 @@ class StreamRegistry:
             if peer is not None:
                 await peer.close()
 
-    def _make(self, avatar_id: str, pack: Pack, session_timeout: float | None) -> Stream:
+    def _seed(self) -> int:
         seed = self._settings.seed
-        walk_seed = random.getrandbits(64) if seed is None else seed
+        return random.getrandbits(64) if seed is None else seed
 
-        def make_player(start: float) -> Player:
-            player = Player(CutWalk(pack, walk_seed), pack.fps, start)
-            if stream.pending is not None:
-                player.request(stream.pending)
-            return player
-
+    def _make(self, source: str, media: Media, session_timeout: float | None) -> Stream:
         now = self._clock()
         limits = [s for s in (session_timeout, self._settings.session_timeout) if s]
-        # make_player reads the stream when the connection is up, long after this returns.
-        stream = Stream(
+        return Stream(
             id="strm_" + secrets.token_urlsafe(12),
             session_id=secrets.token_urlsafe(24),
-            avatar_id=avatar_id,
-            pack=pack,
-            peer=Peer(pack, make_player, self._payloads, self._webrtc, self._clock),
+            source=source,
+            media=media,
+            peer=Peer(media, self._webrtc),
             created=now,
             ends=now + min(limits) if limits else None,
         )
-        return stream
 
     def find(self, stream_id: str, session_id: str | None) -> Stream:
         """Return a stream to somebody who knows its secret.
@@ -245,7 +209,7 @@ class StreamRegistry:
         if self._streams.pop(stream.id, None) is None:
             return
         self.ended[reason] = self.ended.get(reason, 0) + 1
-        self.past.add(stream.peer.sender.statistics)
+        self.past.add(stream.media.sender.statistics)
         _log.info("stream %s ended: %s", stream.id, reason)
         stream.peer.notify("stream/closing", {"reason": reason})
         await stream.peer.close()
@@ -253,7 +217,7 @@ class StreamRegistry:
     def over(self, now: float) -> Iterator[tuple[Stream, str]]:
         """Yield the streams that are over at a moment, each with the reason."""
         for stream in self.streams():
-            sender = stream.peer.sender
+            sender = stream.media.sender
             state = stream.peer.connection_state
             if state in ("failed", "closed"):
                 yield stream, "failed" if state == "failed" else "lost"

@@ -245,7 +245,7 @@ def _near_face(landmarks: NDArray[np.float32], grid: Flow) -> Plane:
 def _weight_of_second(moment: float, trust_first: Plane, trust_second: Plane) -> Plane:
     """Blend evenly where both sides agree; else take the side that is trusted, or the nearer."""
     agreed = np.minimum(trust_first, trust_second)
-    steep = 1.0 / (1.0 + np.exp(-24.0 * (moment - 0.5)))
+    steep = 1.0 / (1.0 + np.exp(-14.0 * (moment - 0.5)))
     first = (1.0 - moment) * (trust_first + 0.02)
     second = moment * (trust_second + 0.02)
     chosen = second / (first + second)

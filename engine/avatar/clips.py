@@ -4,15 +4,14 @@ Everything here streams: a clip is never held in memory, whatever its length.
 """
 
 import hashlib
-import itertools
 import re
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av.error
+import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -29,6 +28,7 @@ from engine.avatar.opening import (
     too_short,
 )
 from engine.avatar.orientation import Orientation
+from engine.avatar.timeline import LONGEST_STILL
 
 HDR_TRANSFERS = frozenset({16, 18})
 """FFmpeg's numbers of the transfer curves PQ (SMPTE ST 2084) and HLG (ARIB STD-B67)."""
@@ -181,7 +181,7 @@ class _Timing:
 def _read_timing(container: InputContainer, stream: VideoStream) -> _Timing:
     times: list[int] = []
     packets = frames = last_duration = 0
-    broken = False
+    broken = cut = False
     demuxer = container.demux(stream)
     while True:
         try:
@@ -194,7 +194,7 @@ def _read_timing(container: InputContainer, stream: VideoStream) -> _Timing:
         if not packet.size:
             continue
         packets += 1
-        broken = broken or packet.is_corrupt
+        cut = packet.is_corrupt
         if packet.is_discard:
             continue
         frames += 1
@@ -203,21 +203,21 @@ def _read_timing(container: InputContainer, stream: VideoStream) -> _Timing:
             times.append(time)
             last_duration = packet.duration or 0
     rate = stream.guessed_rate or stream.average_rate or Fraction(25)
-    steps = [
-        after - before for before, after in itertools.pairwise(sorted(times)) if after > before
-    ]
-    if len(times) < frames or not steps or stream.time_base is None:
+    times.sort()
+    steps = np.diff(np.array(times))
+    if len(times) < frames or not steps.any() or stream.time_base is None:
         seconds = float(frames / rate)
-        return _Timing(packets, frames, seconds, seconds, rate, False, broken)
-    usual = statistics.median(steps)
-    odd = sum(abs(step - usual) > 0.25 * usual for step in steps)
-    variable = odd > 0.01 * len(steps)
-    end = Fraction(max(times) + (last_duration or usual)) * stream.time_base
-    span = end - min(times) * stream.time_base
+        return _Timing(packets, frames, seconds, seconds, rate, False, broken or cut)
+    usual = int(np.median(steps[steps > 0]))
+    # As in the timeline of the decoded pictures: steps that stand still or jump are usual ones.
+    jumps = (steps == 0) | (steps > LONGEST_STILL / stream.time_base)
+    variable = np.mean(np.abs(steps - usual) > 0.25 * usual) > 0.01
+    end = (times[-1] + (last_duration or usual)) * stream.time_base
+    span = (int(np.where(jumps, usual, steps).sum()) + (last_duration or usual)) * stream.time_base
     measured = frames / span
     near = abs(measured - rate) < rate / 100
     fps = rate if near and not variable else measured.limit_denominator(1001)
-    return _Timing(packets, frames, float(span), float(end), fps, variable, broken)
+    return _Timing(packets, frames, float(span), float(end), fps, bool(variable), broken or cut)
 
 
 def _declared_end(container: InputContainer, stream: VideoStream) -> float:

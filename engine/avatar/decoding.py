@@ -55,12 +55,20 @@ def _decoded(path: Path, seek_to: float | None, threads: int) -> Generator[Pictu
         codec.thread_type = "AUTO"
         codec.thread_count = threads if codec.width * codec.height <= _SINGLE_THREAD_FROM else 1
         step = float(1 / (stream.guessed_rate or stream.average_rate or Fraction(25)))
-        origin = _seek(container, stream, seek_to) if seek_to is not None else None
+        origin = None
+        if seek_to is not None:
+            origin = _seek(container, stream, seek_to)
+            if origin is None:
+                return
         yield from _timed(path, decode_frames(container, stream), Timeline(step, origin))
 
 
 def _seek(container: InputContainer, stream: VideoStream, start: float) -> float | None:
-    """Go to the keyframe before ``start``; returns the raw second of the clip's first picture."""
+    """Go to the keyframe before ``start``.
+
+    Returns:
+        The raw second of the clip's first picture; None where the clip cannot be sought in.
+    """
     first = next(decode_frames(container, stream), None)
     if first is None or first.pts is None or stream.time_base is None:
         return None
@@ -68,7 +76,7 @@ def _seek(container: InputContainer, stream: VideoStream, start: float) -> float
     try:
         container.seek(target, stream=stream)
     except av.error.FFmpegError:
-        container.seek(0)
+        return None
     return first.time
 
 
@@ -94,8 +102,12 @@ def _raw_time(frame: VideoFrame, time_base: Fraction) -> float | None:
 
 
 def _picture(frame: VideoFrame) -> Picture:
+    # A deinterlacer counts in half units.
     assert frame.pts is not None
-    return Picture(float(frame.pts * MICROSECOND), float(frame.duration * MICROSECOND), frame)
+    assert frame.time_base is not None
+    return Picture(
+        float(frame.pts * frame.time_base), float(frame.duration * frame.time_base), frame
+    )
 
 
 class _Upright:

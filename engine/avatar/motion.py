@@ -37,7 +37,7 @@ class MotionSettings(BaseModel):
     keyframe_interval: int = Field(default=12, ge=4, le=300)
     max_bridge_share: float = Field(default=1.6, gt=0.0, le=20.0)
     max_step: float = Field(default=0.8, gt=0.0, le=2.0)
-    tries: int = Field(default=3, ge=1, le=32)
+    tries: int = Field(default=2, ge=1, le=32)
     loops_per_clip: int = Field(default=32, ge=1, le=1000)
 
 

@@ -10,7 +10,7 @@ from engine.avatar.motion import Jump, JumpKind, MotionSettings
 from engine.avatar.nodes import PreparedClip
 from engine.avatar.trials import best_jump
 
-EXIT_PRICE = 0.1
+EXIT_PRICE = 0.3
 """What one more exit costs, in the unit of jumps' costs."""
 
 _GOOD_LOOP = 1.0

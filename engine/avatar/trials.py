@@ -1,7 +1,7 @@
 """Trying bridges on small grey pictures, and making the chosen ones at full size."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.avatar.bridges import (
     Flow,
@@ -20,6 +20,10 @@ from engine.avatar.nodes import ClipSource, PreparedClip
 MIN_TRUST = 0.45
 """Share of consistent flow below which a morph would be a mess, and a short bridge is better."""
 
+_LONGER = 0.05
+"""What a longer bridge must gain for each of its pictures."""
+
+_LOST_SCORE = 0.1
 _STEP_PER_DIFFERENCE = 1.6
 """Largest step of a bridge of n pictures, times n + 1, over the step of a hard cut (measured)."""
 
@@ -32,18 +36,16 @@ class Trial:
         steps: From exit to entry.
         trust: Share of consistent flow.
         sharpness: Smallest, as a share of the ends' mean.
-        face_lost: Largest drop of the face's score below the worse end's; 0 without a detector.
     """
 
     steps: tuple[float, ...]
     trust: float
     sharpness: float
-    face_lost: float = 0.0
 
     def cost(self, natural_step: float, max_step: float) -> float:
         """Return the price of the bridge; 1 is just good."""
         size = (max(self.steps) / (max_step * natural_step)) ** 2
-        return size + 2.0 * max(0.0, 0.6 - self.trust) + (2.0 if self.face_lost > 0.1 else 0.0)
+        return size + 2.0 * max(0.0, 0.6 - self.trust)
 
 
 def initial_flows(
@@ -82,7 +84,6 @@ def _try(
     entry: int,
     length: int,
     motion: Motion,
-    faces: FaceFinder | None,
 ) -> Trial:
     ends = first.features.grey[exit_], second.features.grey[entry]
     between = grey_bridge(*ends, motion, length)
@@ -90,11 +91,7 @@ def _try(
     steps = tuple(step(before, after) for before, after in zip(row, row[1:], strict=False))
     sharp = [variance_of_laplacian(picture) for picture in row]
     share = min(sharp[1:-1]) / max((sharp[0] + sharp[-1]) / 2, 1e-6)
-    lost = 0.0
-    if faces is not None:
-        scores = [0.0 if found is None else found[0] for found in map(faces.find, row)]
-        lost = min(scores[0], scores[-1]) - min(scores[1:-1])
-    return Trial(steps, motion.trusted, share, lost)
+    return Trial(steps, motion.trusted, share)
 
 
 def best_jump(
@@ -107,7 +104,19 @@ def best_jump(
     lengths: Sequence[int],
     faces: FaceFinder | None,
 ) -> Jump:
-    """Try entries in order until a bridge is good; return the best that was seen."""
+    """Try entries in order until a bridge is good; return the best that was seen.
+
+    Args:
+        kind: Of the jump; loops are made as short as may be.
+        first, exit_: Where it leaves.
+        second, entries: Where it may go, the likeliest first; at least one.
+        settings: How jumps are made.
+        lengths: Of bridges that may be tried, ascending.
+        faces: Checks that faces stay faces; optional.
+
+    Returns:
+        A jump whose clip numbers are still to be set.
+    """
     natural = max(first.node.natural_step, second.node.natural_step)
     limit = settings.max_step * natural
     best: Jump | None = None
@@ -117,20 +126,35 @@ def best_jump(
         length = _length_for(0.9 * _STEP_PER_DIFFERENCE * cut / limit, lengths)
         if kind is JumpKind.LOOP or motion.trusted < MIN_TRUST:
             length = lengths[0]
+        found: Jump | None = None
         while True:
-            trial = _try(first, exit_, second, entry, length, motion, faces)
+            trial = _try(first, exit_, second, entry, length, motion)
             cost = trial.cost(natural, settings.max_step)
-            if best is None or cost < best.cost:
-                best = _jump(kind, exit_, entry, length, cost, trial, natural)
+            if found is None or cost + _LONGER * (length - found.length) < found.cost:
+                found = _jump(kind, exit_, entry, length, cost, trial, natural)
             longer = _length_for(max(trial.steps) * (length + 1) / limit, lengths)
             if cost <= 1.0 or longer <= length or motion.trusted < MIN_TRUST:
                 break
             length = longer
+        if faces is not None and _face_lost(first, second, found, motion, faces):
+            found = replace(found, cost=found.cost + 2.0)
+        if best is None or found.cost < best.cost:
+            best = found
         if best.cost <= 1.0:
             break
     if best is None:
         raise ValueError("no entry to try")
     return best
+
+
+def _face_lost(
+    first: PreparedClip, second: PreparedClip, jump: Jump, motion: Motion, faces: FaceFinder
+) -> bool:
+    """Return whether a bridge picture looks much less like a face than both of its ends."""
+    ends = first.features.grey[jump.exit], second.features.grey[jump.entry]
+    row = [*ends, *grey_bridge(*ends, motion, jump.length)]
+    scores = [0.0 if found is None else found[0] for found in map(faces.find, row)]
+    return min(scores[2:]) < min(scores[:2]) - _LOST_SCORE
 
 
 def _length_for(steps: float, lengths: Sequence[int]) -> int:

@@ -29,8 +29,8 @@ class _Streams(Collector):
 
     def collect(self) -> Iterator[Metric]:
         streams = self._streams
-        now = [stream.peer.sender.statistics for stream in streams.streams()]
-        connected = sum(stream.connected for stream in streams.streams())
+        now = [stream.media.sender.statistics for stream in streams.streams()]
+        connected = sum(stream.media.sender.started for stream in streams.streams())
         yield GaugeMetricFamily("avatar_streams", "Streams.", value=len(now))
         yield GaugeMetricFamily("avatar_streams_connected", "Streams that play.", value=connected)
         yield CounterMetricFamily(

@@ -112,19 +112,19 @@ class StreamInfo(BaseModel):
 
 def describe(stream: Stream, now: float) -> StreamInfo:
     """Return a stream's public description, without its secret."""
-    sender = stream.peer.sender
+    sender = stream.media.sender
     figures = sender.statistics
     trip = figures.round_trip
     return StreamInfo(
         id=stream.id,
-        video_id=stream.avatar_id,
-        state=stream.state,
+        video_id=stream.source,
+        state=stream.media.state,
         connection=stream.peer.connection_state,
         age_seconds=round(now - stream.created, 3),
         codec=sender.codec,
         pictures_sent=figures.pictures,
         late_sends=figures.lateness.later_than(0.005),
-        skipped_pictures=sender.player.skipped if sender.player else 0,
+        skipped_pictures=stream.media.skipped,
         largest_lateness_ms=round(figures.lateness.largest * 1000, 3),
         packets_sent=figures.packets,
         bytes_sent=figures.bytes,
@@ -165,7 +165,7 @@ async def create(request: web.Request, body: CreateStream) -> CreatedStream:
             for server in streams.webrtc.ice_servers
         ],
         video_id=avatar_id,
-        state=stream.state,
+        state=stream.media.state,
     )
 
 
@@ -187,12 +187,12 @@ async def take_candidate(request: web.Request, body: IceCandidate) -> Status:
 
 async def set_state(request: web.Request, body: StateRequest) -> State:
     """Go to a state or play an action."""
-    return State(state=_find(request, body).request(body.state))
+    return State(state=_find(request, body).media.request(body.state))
 
 
 async def interrupt(request: web.Request, body: WithSession) -> Status:
     """Go back to rest."""
-    _find(request, body).request(REST_STATE)
+    _find(request, body).media.request(REST_STATE)
     return Status()
 
 

@@ -29,7 +29,7 @@ async def play(request: web.Request, body: None) -> web.Response:
     streams = request.app[STREAMS]
     stream, answer = await streams.answer(request.match_info["avatar"], offer)
     # The secret is part of the resource's address: whoever knows it may end the stream.
-    headers = {"Location": f"/whep/{stream.avatar_id}/{stream.id}/{stream.session_id}"}
+    headers = {"Location": f"/whep/{stream.source}/{stream.id}/{stream.session_id}"}
     response = web.Response(status=201, text=answer, content_type=_SDP, headers=headers)
     for server in streams.webrtc.ice_servers:
         for url in server.urls:
@@ -70,7 +70,7 @@ async def options(request: web.Request, body: None) -> web.Response:
 
 def _find(request: web.Request) -> Stream:
     stream = request.app[STREAMS].find(request.match_info["id"], request.match_info["secret"])
-    if stream.avatar_id != request.match_info["avatar"]:
+    if stream.source != request.match_info["avatar"]:
         raise WrongSession("This stream plays another avatar.")
     return stream
 

@@ -1,7 +1,6 @@
 """Records the shown frames as H.264 in MP4.
 
-The file is written in fragments and turned into a plain MP4 when closed (FFmpeg's
-``hybrid_fragmented``), so it plays even if the program is killed: only the last fragment is lost.
+The file plays even if the program is killed: only what follows its last keyframe is lost.
 """
 
 from fractions import Fraction
@@ -16,6 +15,7 @@ from engine.pipeline.frame import Frame
 from engine.pipeline.ring import DropPolicy
 from engine.pipeline.settings import OutputSettings
 from transport.outputs.fitting import even_size, fit
+from transport.outputs.mp4 import create_mp4
 from transport.outputs.sink_thread import SinkThread
 
 TIME_BASE = Fraction(1, 90_000)
@@ -102,9 +102,7 @@ class Recorder:
         self.written += 1
 
     def _open(self, frame: Frame) -> tuple[OutputContainer, VideoStream]:
-        container = av.open(
-            str(self._path), "w", format="mp4", options={"movflags": "+hybrid_fragmented"}
-        )
+        container = create_mp4(self._path)
         stream = container.add_stream(
             "libx264",
             rate=Fraction(30),

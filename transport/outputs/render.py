@@ -19,6 +19,7 @@ from pathlib import Path
 import av
 import av.error
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -32,6 +33,7 @@ from engine.errors import Conflict
 from engine.pipeline.frame import Frame, Image
 from engine.pipeline.protocols import Transform
 from transport.outputs.fitting import even_size, fit
+from transport.outputs.mp4 import create_mp4
 
 PREROLL = 30
 """Frames before the point of resumption that the processors see again, to know what they knew."""
@@ -224,9 +226,7 @@ class _Work:
         self._aspect = stream_pixel_aspect(stream)
         self._time_base = Fraction(stream.time_base or Fraction(1, 90_000))
         self._total = stream.frames or None
-        self._output: OutputContainer = av.open(
-            os.fspath(part), "w", format="mp4", options={"movflags": "+hybrid_fragmented"}
-        )
+        self._output: OutputContainer = create_mp4(part)
         self._sound: dict[int, Stream] = {}
         self._encoder: VideoStream | None = None
         self._waiting_sound: deque[Packet[Stream]] = deque()
@@ -353,12 +353,14 @@ class _Work:
 
 
 def _packets(path: Path) -> "Iterator[Packet[VideoStream]]":
-    """The whole video packets of an earlier run's file, as far as it can be read."""
+    """The video packets of an earlier run's file, as far as it can be read, in Annex B form."""
     try:
         with av.open(os.fspath(path)) as container:
-            for packet in container.demux(video=0):
+            stream = container.streams.video[0]
+            to_annex_b = BitStreamFilterContext("h264_mp4toannexb", stream)
+            for packet in container.demux(stream):
                 if packet.dts is not None and packet.size:
-                    yield packet
+                    yield from to_annex_b.filter(packet)
     except av.error.FFmpegError:
         return
 

@@ -1,4 +1,4 @@
-"""One viewer: a peer connection that sends a played avatar and has a channel for events."""
+"""One viewer: a peer connection that sends a stream's media and has a channel for events."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ from typing import Any
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
+    RTCIceCandidate,
     RTCIceServer,
     RTCPeerConnection,
     RTCRtpSender,
@@ -18,14 +19,10 @@ from aiortc.exceptions import InvalidStateError, OperationError
 from aiortc.rtcconfiguration import RTCBundlePolicy
 from aiortc.sdp import candidate_from_sdp
 
-from engine.avatar.pack import Pack
-from engine.avatar.player import Picture
-from engine.clock import Clock, monotonic
 from engine.errors import Conflict, InvalidInput
 from engine.settings import WebRtcSettings
 from transport.webrtc import internals, sdp
-from transport.webrtc.payload import PayloadCache
-from transport.webrtc.sender import PictureSender, PlayerFactory
+from transport.webrtc.media import Media
 
 _log = logging.getLogger(__name__)
 
@@ -59,42 +56,22 @@ class AlreadyAnswered(Conflict):
 
 
 class Peer:
-    """Connects one viewer to one pack.
+    """Connects one viewer to one stream's media.
 
     Args:
-        pack: What is played.
-        make_player: Makes the player when the connection is up.
-        payloads: Shared by all peers.
+        media: What is sent; closed with the peer.
         settings: The ``webrtc`` section.
-        clock: Monotonic seconds.
     """
 
-    def __init__(
-        self,
-        pack: Pack,
-        make_player: PlayerFactory,
-        payloads: PayloadCache,
-        settings: WebRtcSettings,
-        clock: Clock = monotonic,
-    ) -> None:
-        self._pack = pack
+    def __init__(self, media: Media, settings: WebRtcSettings) -> None:
+        self.media = media
         self._settings = settings
         self._channels: list[RTCDataChannel] = []
-        self._early: list[Any] | None = []
-        self.remote_ufrags: frozenset[str] = frozenset()
+        self._early: list[RTCIceCandidate] | None = []
         self._answered = False
-        self.sender = PictureSender(
-            lambda codec: payloads.get(pack, codec), make_player, clock, self._on_picture
-        )
-        self._connection = RTCPeerConnection(
-            RTCConfiguration(
-                iceServers=[
-                    RTCIceServer(list(s.urls), s.username, s.credential)
-                    for s in settings.ice_servers
-                ],
-                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
-            )
-        )
+        self.remote_ufrags: frozenset[str] = frozenset()
+        media.bind(self.notify)
+        self._connection = connection(settings)
         self._connection.on("datachannel", self._add_channel)
 
     @property
@@ -106,7 +83,7 @@ class Peer:
         """Gather candidates and return the offer's SDP."""
         transceiver = self._connection.addTransceiver("video", direction="sendonly")
         transceiver.setCodecPreferences(self._codec_preferences())
-        internals.replace_sender(transceiver, self.sender)
+        internals.replace_sender(transceiver, self.media.sender)
         self._add_channel(self._connection.createDataChannel(EVENTS_LABEL))
         self._limit_ports()
         await self._connection.setLocalDescription(await self._connection.createOffer())
@@ -117,11 +94,13 @@ class Peer:
 
         Raises:
             BadSdp: The offer cannot be read, or has no video section that receives.
-            NoSharedCodec: The viewer has none of the pack's codecs.
+            NoSharedCodec: The viewer has none of the media's codecs.
         """
+        if "m=video " not in offer:
+            raise BadSdp("The offer has no video section.")
         transceiver = self._connection.addTransceiver("video", direction="sendonly")
         transceiver.setCodecPreferences(self._codec_preferences())
-        internals.replace_sender(transceiver, self.sender)
+        internals.replace_sender(transceiver, self.media.sender)
         self._limit_ports()
         await self._set_remote("offer", offer)
         self._answered, self._early = True, None
@@ -186,6 +165,7 @@ class Peer:
         """End the connection; may be called at any time and more than once."""
         await self._flush()
         await self._connection.close()
+        await self.media.close()
 
     async def _flush(self) -> None:
         """Give the last events a moment to leave: closing drops what is still queued."""
@@ -203,7 +183,7 @@ class Peer:
         for codec in RTCRtpSender.getCapabilities("video").codecs:
             if codec.mimeType == "video/rtx":
                 chosen.append(codec)
-            elif wanted.get(codec.mimeType) in self._pack.codecs:
+            elif wanted.get(codec.mimeType) in self.media.codecs:
                 profile = str(codec.parameters.get("profile-level-id", "42e01f"))
                 if profile == "42e01f":
                     chosen.append(codec)
@@ -215,9 +195,8 @@ class Peer:
 
     def _announced(self) -> str:
         text = self._connection.localDescription.sdp
-        h264 = self._pack.codecs.get("H264")
-        if h264 is not None:
-            text = sdp.announce_h264(text, h264.profile_level_id)
+        if self.media.profile_level_id:
+            text = sdp.announce_h264(text, self.media.profile_level_id)
         return sdp.announce_addresses(text, self._settings.public_addresses)
 
     async def _set_remote(self, kind: str, text: str) -> None:
@@ -227,7 +206,7 @@ class Peer:
             )
         except OperationError:
             raise NoSharedCodec(
-                f"The viewer takes none of {', '.join(self._pack.codecs)}.",
+                f"The viewer takes none of {', '.join(self.media.codecs)}.",
                 "Use a browser with H.264 or VP8.",
             ) from None
         except InvalidStateError:
@@ -249,14 +228,15 @@ class Peer:
             channel.on("open", lambda: self._greet(channel))
 
     def _greet(self, channel: RTCDataChannel) -> None:
-        state = self.sender.player.state if self.sender.player else ""
-        channel.send(_event("stream/ready", {"state": state}))
+        channel.send(_event("stream/ready", {"state": self.media.state}))
 
-    def _on_picture(self, picture: Picture, timestamp: int) -> None:
-        if picture.finished is not None:
-            self.notify("stream/done", {"action": picture.finished})
-        if picture.entered:
-            self.notify("stream/state", {"state": picture.state, "rtp_timestamp": timestamp})
+
+def connection(settings: WebRtcSettings) -> RTCPeerConnection:
+    """Make a peer connection with the settings' servers, everything on one transport."""
+    servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in settings.ice_servers]
+    return RTCPeerConnection(
+        RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+    )
 
 
 def _event(subject: str, payload: dict[str, Any]) -> str:

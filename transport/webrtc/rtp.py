@@ -1,10 +1,11 @@
-"""Sends encoded pictures as RTP, on time, with no codec and no coroutine per packet."""
+"""RTP of one picture stream: packets, retransmission, reports; no coroutine per packet."""
 
 import asyncio
 import logging
 import random
 import struct
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aiortc import clock as aiortc_clock
@@ -26,13 +27,14 @@ from aiortc.rtp import (
 )
 from aiortc.stats import RTCStatsReport
 
-from engine.avatar.player import VIDEO_CLOCK_RATE, Picture, Player
 from engine.clock import Clock
 from engine.stats import Lateness
 from transport.webrtc import internals
-from transport.webrtc.payload import Payloads
 
 _log = logging.getLogger(__name__)
+
+VIDEO_CLOCK_RATE = 90_000
+"""Ticks per second of RTP timestamps for video (RFC 3551)."""
 
 _HEADER = struct.Struct(">BBHLL")
 _SEQUENCE = struct.Struct(">H")
@@ -46,9 +48,6 @@ HISTORY = 1024
 """Packets kept for retransmission: over two seconds at 4 Mbit/s."""
 
 REPORT_INTERVAL = 1.0
-
-PlayerFactory = Callable[[float], Player]
-"""Makes the player when sending starts, given that moment."""
 
 
 @dataclass(slots=True)
@@ -76,51 +75,58 @@ class SenderStatistics:
         self.lateness.merge(other.lateness)
 
 
-class PictureSender:
-    """Takes the place of aiortc's sender and plays a pack.
+class RtpSender(ABC):
+    """Takes the place of aiortc's sender; a subclass decides what is sent and when.
 
     Args:
-        payloads: Returns the payloads of a codec, given its name (``H264``, ``VP8``).
-        make_player: Called when the connection is up; the first picture leaves at once.
         clock: Monotonic seconds.
-        on_picture: Called with a picture that begins a state or ends an action, and its RTP
-            timestamp.
     """
 
     kind = "video"
     track = None
 
-    def __init__(
-        self,
-        payloads: Callable[[str], Payloads],
-        make_player: PlayerFactory,
-        clock: Clock,
-        on_picture: Callable[[Picture, int], None],
-    ) -> None:
-        self._choose_payloads = payloads
-        self._make_player = make_player
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._on_picture = on_picture
         self._transport: RTCDtlsTransport | None = None
         self._ssrc = self._rtx_ssrc = 0
         self._stream_id = self._track_id = ""
         self._enabled = True
-        self._payloads: Payloads = ()
         self._sequence = random.randrange(1 << 15)
         self._rtx_sequence = random.randrange(1 << 15)
         self._timestamp_origin = random.getrandbits(32)
         self._history: list[tuple[int, int, int, bytes] | None] = [None] * HISTORY
         self._extension = b""
-        self._timer: asyncio.TimerHandle | None = None
         self._report_timer: asyncio.TimerHandle | None = None
         self._report_ntp = 0
         self._report_time = 0.0
-        self.player: Player | None = None
         self.codec: str | None = None
         self.last_heard: float | None = None
         self.statistics = SenderStatistics()
 
+    # What a subclass decides.
+
+    @abstractmethod
+    def _begin(self, now: float) -> None:
+        """Sending may start."""
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Sending must end; may be called more than once."""
+
+    @abstractmethod
+    def _media_time(self, now: float) -> int:
+        """Return the media clock at a moment, in ticks since the start."""
+
+    @abstractmethod
+    def _keyframe_wanted(self) -> None:
+        """The viewer cannot decode until it gets a keyframe."""
+
     # What aiortc calls.
+
+    @property
+    def started(self) -> bool:
+        """Whether the connection is up, or was."""
+        return self.codec is not None
 
     @property
     def transport(self) -> RTCDtlsTransport:
@@ -133,8 +139,8 @@ class PictureSender:
         self._transport = transport
 
     async def send(self, parameters: RTCRtpSendParameters) -> None:
-        """Start to play; called once the connection is up, and again after renegotiation."""
-        if self.player is not None:
+        """Start; called once the connection is up, and again after renegotiation."""
+        if self.started:
             return
         codec = parameters.codecs[0]
         internals.register_sender(self, parameters)
@@ -142,14 +148,12 @@ class PictureSender:
         self._configure(parameters, codec)
         now = self._clock()
         self.last_heard = now
-        self.player = self._make_player(now)
-        self._tick()
         self._report()
+        self._begin(now)
 
     async def stop(self) -> None:
         """Stop for good and say so to the viewer."""
-        was_playing = self._halt()
-        if was_playing:
+        if self._halt():
             internals.unregister_sender(self)
             try:
                 self._send_rtcp(bytes(RtcpByePacket(sources=[self._ssrc])))
@@ -169,14 +173,13 @@ class PictureSender:
             for sequence in packet.lost:
                 self._retransmit(sequence)
         elif isinstance(packet, RtcpPsfbPacket) and packet.fmt in (RTCP_PSFB_PLI, RTCP_PSFB_FIR):
-            # The timeline has a keyframe at least every half second: the next one is the answer.
             self.statistics.keyframe_requests += 1
+            self._keyframe_wanted()
 
     # Sending.
 
     def _configure(self, parameters: RTCRtpSendParameters, codec: RTCRtpCodecParameters) -> None:
         self.codec = codec.name
-        self._payloads = self._choose_payloads(codec.name)
         self._payload_type = codec.payloadType
         self._cname = parameters.rtcp.cname
         self._rtx_payload_type = next(
@@ -194,26 +197,13 @@ class PictureSender:
             element += bytes(-len(element) % 4)
             self._extension = struct.pack(">HH", _ONE_BYTE_EXTENSIONS, len(element) // 4) + element
 
-    def _tick(self) -> None:
-        assert self.player is not None
-        player, statistics = self.player, self.statistics
-        try:
-            while (picture := player.advance(now := self._clock())) is not None:
-                statistics.lateness.add(now - picture.due)
-                self._send_picture(picture)
-        except ConnectionError:
-            self._halt()
-            return
-        delay = max(0.0, player.due() - self._clock())
-        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+    def _send_payloads(self, payloads: Sequence[bytes], media_time: int) -> int:
+        """Send one picture and return its RTP timestamp.
 
-    def _send_picture(self, picture: Picture) -> None:
-        timestamp = (self._timestamp_origin + picture.timestamp) & 0xFFFFFFFF
-        if picture.entered or picture.finished:
-            self._on_picture(picture, timestamp)
-        if not self._enabled:
-            return
-        payloads = self._payloads[picture.index]
+        Raises:
+            ConnectionError: The connection is gone.
+        """
+        timestamp = self._timestamp(media_time)
         last = len(payloads) - 1
         first_byte = _VERSION | (_EXTENSION if self._extension else 0)
         sequence, sent = self._sequence, 0
@@ -228,6 +218,10 @@ class PictureSender:
         statistics.pictures += 1
         statistics.packets += len(payloads)
         statistics.bytes += sent
+        return timestamp
+
+    def _timestamp(self, media_time: int) -> int:
+        return (self._timestamp_origin + media_time) & 0xFFFFFFFF
 
     def _retransmit(self, sequence: int) -> None:
         """Answer a NACK: RFC 4588 where it was negotiated, else the packet again."""
@@ -253,14 +247,13 @@ class PictureSender:
 
     def _report(self) -> None:
         """Send a sender report: the media clock now, whatever was sent last (RFC 3550, 6.4.1)."""
-        assert self.player is not None
         now = self._clock()
         ntp = aiortc_clock.current_ntp_time()
         report = RtcpSrPacket(
             ssrc=self._ssrc,
             sender_info=RtcpSenderInfo(
                 ntp_timestamp=ntp,
-                rtp_timestamp=(self._timestamp_origin + self.player.timestamp_at(now)) & 0xFFFFFFFF,
+                rtp_timestamp=self._timestamp(self._media_time(now)),
                 packet_count=self.statistics.packets & 0xFFFFFFFF,
                 octet_count=self.statistics.bytes & 0xFFFFFFFF,
             ),
@@ -287,10 +280,11 @@ class PictureSender:
                 statistics.round_trip = max(0.0, now - self._report_time - report.dlsr / 65536)
 
     def _halt(self) -> bool:
-        """Stop the timers; tell whether they were running."""
-        was_playing = self._timer is not None
-        for timer in (self._timer, self._report_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._report_timer = None
-        return was_playing
+        """End sending and reporting; tell whether they were going on."""
+        was_sending = self._report_timer is not None
+        if self._report_timer is not None:
+            self._report_timer.cancel()
+        self._report_timer = None
+        if was_sending:
+            self._end()
+        return was_sending

@@ -1,0 +1,120 @@
+"""What a peer sends: the part of a stream that differs between played and processed ones."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from engine.avatar.cuts import CutWalk
+from engine.avatar.pack import Pack
+from engine.avatar.player import Picture, Player
+from engine.avatar.spec import REST_STATE
+from engine.clock import Clock
+from transport.webrtc.payload import PayloadCache
+from transport.webrtc.played import PlayedSender
+from transport.webrtc.rtp import RtpSender
+
+Notify = Callable[[str, dict[str, Any]], None]
+"""Sends an event (subject, payload) to the viewer."""
+
+
+class Media(Protocol):
+    """What one stream sends to its viewer."""
+
+    @property
+    def codecs(self) -> Sequence[str]:
+        """``H264`` and ``VP8`` in any combination."""
+
+    @property
+    def profile_level_id(self) -> str:
+        """Of the H.264 stream, as SDP wants it; empty without H.264."""
+
+    @property
+    def sender(self) -> RtpSender:
+        """Sends it."""
+
+    @property
+    def state(self) -> str:
+        """What plays, or will play first."""
+
+    @property
+    def skipped(self) -> int:
+        """Pictures left out because the server was late."""
+
+    def bind(self, notify: Notify) -> None:
+        """Take the way to the viewer's ear; called once, by the peer."""
+
+    def request(self, name: str) -> str:
+        """Go to a state or play an action; return what plays.
+
+        Raises:
+            AvatarServerError: This media has no such state.
+        """
+
+    async def close(self) -> None:
+        """The stream has ended."""
+
+
+class PlayedMedia:
+    """A played avatar.
+
+    Args:
+        pack: The compiled avatar.
+        seed: Of the choice among several clips.
+        payloads: Shared by all streams.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, pack: Pack, seed: int, payloads: PayloadCache, clock: Clock) -> None:
+        self._pack = pack
+        self._seed = seed
+        self._pending: str | None = None
+        self._notify: Notify = lambda subject, payload: None
+        self.codecs: Sequence[str] = tuple(pack.codecs)
+        h264 = pack.codecs.get("H264")
+        self.profile_level_id = h264.profile_level_id if h264 is not None else ""
+        self.sender = PlayedSender(
+            lambda codec: payloads.get(pack, codec), self._make_player, clock, self._on_picture
+        )
+
+    @property
+    def state(self) -> str:
+        """The state or action that plays, or will play first."""
+        player = self.sender.player
+        return player.state if player is not None else (self._pending or REST_STATE)
+
+    @property
+    def skipped(self) -> int:
+        """Pictures left out because the server was late."""
+        return self.sender.player.skipped if self.sender.player is not None else 0
+
+    def bind(self, notify: Notify) -> None:
+        """Take the way to the viewer's ear."""
+        self._notify = notify
+
+    def request(self, name: str) -> str:
+        """Go to a state or play an action; before the connection is up it is kept for then.
+
+        Raises:
+            StateNotFound: There is no such state or action.
+        """
+        player = self.sender.player
+        if player is None:
+            CutWalk(self._pack, self._seed).request(name)
+            self._pending = name
+            return name
+        player.request(name)
+        return player.state
+
+    async def close(self) -> None:
+        """Nothing is held beyond the sender, which the peer ends."""
+
+    def _make_player(self, start: float) -> Player:
+        player = Player(CutWalk(self._pack, self._seed), self._pack.fps, start)
+        if self._pending is not None:
+            player.request(self._pending)
+        return player
+
+    def _on_picture(self, picture: Picture, timestamp: int) -> None:
+        if picture.finished is not None:
+            self._notify("stream/done", {"action": picture.finished})
+        if picture.entered:
+            self._notify("stream/state", {"state": picture.state, "rtp_timestamp": timestamp})

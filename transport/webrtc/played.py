@@ -1,0 +1,72 @@
+"""Sends a played avatar's pictures, on time."""
+
+import asyncio
+from collections.abc import Callable
+
+from engine.avatar.player import Picture, Player
+from engine.clock import Clock
+from transport.webrtc.payload import Payloads
+from transport.webrtc.rtp import RtpSender
+
+PlayerFactory = Callable[[float], Player]
+"""Makes the player when sending starts, given that moment."""
+
+
+class PlayedSender(RtpSender):
+    """Plays a pack; a timer per stream, and nothing else, drives it.
+
+    Args:
+        payloads: Returns the payloads of a codec, given its name (``H264``, ``VP8``).
+        make_player: Called when the connection is up; the first picture leaves at once.
+        clock: Monotonic seconds.
+        on_picture: Called with a picture that begins a state or ends an action, and its RTP
+            timestamp.
+    """
+
+    def __init__(
+        self,
+        payloads: Callable[[str], Payloads],
+        make_player: PlayerFactory,
+        clock: Clock,
+        on_picture: Callable[[Picture, int], None],
+    ) -> None:
+        super().__init__(clock)
+        self._choose_payloads = payloads
+        self._make_player = make_player
+        self._on_picture = on_picture
+        self._payloads: Payloads = ()
+        self._timer: asyncio.TimerHandle | None = None
+        self.player: Player | None = None
+
+    def _begin(self, now: float) -> None:
+        assert self.codec is not None
+        self._payloads = self._choose_payloads(self.codec)
+        self.player = self._make_player(now)
+        self._tick()
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+
+    def _media_time(self, now: float) -> int:
+        return self.player.timestamp_at(now) if self.player is not None else 0
+
+    def _keyframe_wanted(self) -> None:
+        """The timeline has a keyframe at least every half second: the next one is the answer."""
+
+    def _tick(self) -> None:
+        assert self.player is not None
+        player, lateness = self.player, self.statistics.lateness
+        try:
+            while (picture := player.advance(now := self._clock())) is not None:
+                lateness.add(now - picture.due)
+                if picture.entered or picture.finished:
+                    self._on_picture(picture, self._timestamp(picture.timestamp))
+                if self._enabled:
+                    self._send_payloads(self._payloads[picture.index], picture.timestamp)
+        except ConnectionError:
+            self._halt()
+            return
+        delay = max(0.0, player.due() - self._clock())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
