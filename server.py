@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,15 @@ from aiohttp import web
 
 from engine.avatar.library import AvatarLibrary, Entry
 from engine.errors import AvatarServerError, ClipError, SettingsError
+from engine.pipeline.protocols import Processor
+from engine.pipeline.statistics import Statistics
 from engine.settings import Settings
 from engine.settings_file import KeyPath, load
+from processors.registry import ProcessorContext, processor_factories
 from transport.http.app import make_app
 from transport.http.version import VERSION
+from transport.processed import ProcessedStreams
+from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
 
 ROOT = Path(__file__).resolve().parent
@@ -132,11 +137,8 @@ async def _serve(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     library = AvatarLibrary(settings.avatars, _ProgressLog())
-    registry = StreamRegistry(
-        library, settings.streams, settings.webrtc, settings.avatars.compile_wait
-    )
     runner = web.AppRunner(
-        make_app(settings.server, library, registry),
+        _make_app(settings, library),
         access_log=None,
         shutdown_timeout=settings.server.shutdown_seconds,
     )
@@ -150,6 +152,18 @@ async def _serve(settings: Settings) -> int:
         # A second signal, or Ctrl-C, must not cut the goodbye short.
         await runner.cleanup()
     return 0
+
+
+def _make_app(settings: Settings, library: AvatarLibrary) -> web.Application:
+    def factories(statistics: Statistics) -> Mapping[str, Callable[[], Processor]]:
+        return processor_factories(settings.processors, ProcessorContext(statistics.snapshot))
+
+    processed = ProcessedStreams(settings.live, settings.pipeline, factories, library)
+    streams = StreamRegistry(
+        library, processed, settings.streams, settings.webrtc, settings.avatars.compile_wait
+    )
+    publishers = PublisherRegistry(processed, settings.streams, settings.webrtc)
+    return make_app(settings.server, library, streams, processed, publishers)
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> str:

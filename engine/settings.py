@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from engine.pipeline.settings import OutputSettings, PipelineSettings, ProcessorSettings
+
 _SIZE = re.compile(r"^(\d{2,4})x(\d{2,4})$")
 
 
@@ -176,6 +178,33 @@ class WebRtcSettings(Section):
         return range(int(first), int(last) + 1)
 
 
+class LiveSettings(Section):
+    """Processed streams over WebRTC."""
+
+    allowed_sources: tuple[Literal["webrtc", "pattern", "camera", "file", "avatar"], ...] = Field(
+        ("webrtc", "pattern", "avatar"),
+        description="Sources that callers from the network may use.",
+    )
+    allowed_folders: tuple[Path, ...] = Field(
+        (), description="Folders that such callers may name files in (file:PATH)."
+    )
+    max_pipelines: Annotated[int, Field(ge=1, le=64)] = Field(
+        4, description="Pipelines at a time; one more is answered 503."
+    )
+    bitrate: Annotated[int, Field(ge=100_000, le=50_000_000)] = Field(
+        3_000_000, description="Bits per second of an encoded stream."
+    )
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast"] = Field(
+        "superfast", description="x264's trade of CPU time for quality."
+    )
+    keyframe_seconds: Annotated[float, Field(ge=0.5, le=60)] = Field(
+        4.0, description="Longest time between keyframes that nobody asked for."
+    )
+    encoder_threads: Annotated[int, Field(ge=1, le=16)] = Field(
+        2, description="Threads of one encoder."
+    )
+
+
 class Settings(Section):
     """The whole of config.yaml."""
 
@@ -184,3 +213,7 @@ class Settings(Section):
     avatars: AvatarSettings = Field(default_factory=AvatarSettings)
     streams: StreamSettings = Field(default_factory=StreamSettings)
     webrtc: WebRtcSettings = Field(default_factory=WebRtcSettings)
+    live: LiveSettings = Field(default_factory=LiveSettings)
+    pipeline: PipelineSettings = Field(default_factory=PipelineSettings)
+    processors: ProcessorSettings = Field(default_factory=ProcessorSettings)
+    output: OutputSettings = Field(default_factory=OutputSettings)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from engine.errors import SettingsError
-from engine.settings import Section, Settings
+from engine.settings import Settings
 
 ENVIRONMENT_PREFIX = "AVATAR_"
 
@@ -124,7 +124,7 @@ def _explain(
         place = _nearest_place(key_path, places) or str(path or "settings")
         key = ".".join(key_path)
         if item["type"] == "extra_forbidden":
-            yield f"{place}: unknown key '{key}'{_suggestion(key_path)}."
+            yield f"{place}: unknown key '{key}'{_suggestion(key_path)}"
             continue
         message = item["msg"].removeprefix("Value error, ")
         shown = "" if isinstance(item["input"], dict) else f", found {item['input']!r}"
@@ -144,7 +144,7 @@ def _suggestion(key_path: KeyPath) -> str:
     close = difflib.get_close_matches(key_path[-1], valid, n=1, cutoff=0.4)
     if close:
         return f"; did you mean '{close[0]}'?"
-    return f"; valid here: {', '.join(sorted(valid))}" if valid else ""
+    return f"; valid here: {', '.join(sorted(valid))}." if valid else "."
 
 
 def _valid_names(prefix: KeyPath) -> list[str]:
@@ -185,7 +185,7 @@ def render() -> str:
 def _render_section(section: type[BaseModel], indent: str) -> Iterator[str]:
     for name, field in section.model_fields.items():
         inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Section):
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield f"{indent}# {(inner.__doc__ or '').splitlines()[0]}"
             yield f"{indent}{name}:"
             yield from _render_section(inner, indent + "  ")

@@ -1,7 +1,7 @@
 """A whole server inside the test's own event loop, playing small grey avatars."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from aiohttp.test_utils import TestClient, TestServer
@@ -11,9 +11,21 @@ from engine.avatar import pack as packs
 from engine.avatar import spec as specs
 from engine.avatar.library import AvatarLibrary
 from engine.clock import Clock, monotonic
-from engine.settings import AvatarSettings, ServerSettings, StreamSettings, WebRtcSettings
+from engine.pipeline.protocols import Processor
+from engine.pipeline.settings import PipelineSettings, ProcessorSettings
+from engine.pipeline.statistics import Statistics
+from engine.settings import (
+    AvatarSettings,
+    LiveSettings,
+    ServerSettings,
+    StreamSettings,
+    WebRtcSettings,
+)
+from processors.registry import ProcessorContext, processor_factories
 from tests.fakes import flat_clip
 from transport.http.app import make_app
+from transport.processed import ProcessedStreams
+from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
 
 DARK, BRIGHT = 40, 200
@@ -48,6 +60,10 @@ def make_demo(root: Path) -> None:
     packs.write(pack, settings.cache / f"{found.id}-{pack.key}.pack")
 
 
+def _factories(statistics: Statistics) -> Mapping[str, Callable[[], Processor]]:
+    return processor_factories(ProcessorSettings(), ProcessorContext(statistics.snapshot))
+
+
 @contextlib.asynccontextmanager
 async def serving(
     root: Path,
@@ -55,17 +71,18 @@ async def serving(
     streams: StreamSettings | None = None,
     webrtc: WebRtcSettings | None = None,
     clock: Clock = monotonic,
+    live: LiveSettings | None = None,
+    pipeline: PipelineSettings | None = None,
 ) -> AsyncIterator[tuple[TestClient, StreamRegistry]]:
     """Serve the avatars in ``root``; yields a client and the registry."""
     settings = avatar_settings(root)
     library = AvatarLibrary(settings)
-    registry = StreamRegistry(
-        library,
-        streams or StreamSettings(seed=1),
-        webrtc or WebRtcSettings(),
-        settings.compile_wait,
-        clock,
+    streams, webrtc = streams or StreamSettings(seed=1), webrtc or WebRtcSettings()
+    processed = ProcessedStreams(
+        live or LiveSettings(), pipeline or PipelineSettings(), _factories, library, clock
     )
-    app = make_app(server or ServerSettings(), library, registry)
+    registry = StreamRegistry(library, processed, streams, webrtc, settings.compile_wait, clock)
+    publishers = PublisherRegistry(processed, streams, webrtc, clock)
+    app = make_app(server or ServerSettings(), library, registry, processed, publishers)
     async with TestClient(TestServer(app)) as client:
         yield client, registry

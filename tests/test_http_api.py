@@ -107,7 +107,7 @@ async def test_every_later_call_wants_the_secret(client: TestClient) -> None:
         (b'{"session_timeout": -1}', "InvalidRequest"),
         (b'{"session_timeout": "soon"}', "InvalidRequest"),
         (b'{"idle_video": "idle.mp4"}', "InvalidRequest"),
-        (b'{"use_ai": true}', "InvalidRequest"),
+        (b'{"source": 5}', "InvalidRequest"),
     ],
 )
 async def test_bodies_that_are_wrong(raw: bytes, kind: str, client: TestClient) -> None:

@@ -33,7 +33,7 @@ from tests.pipeline_fakes import (
 )
 from transport.outputs.keys import KEYS, Action, action_of
 from transport.outputs.live import LiveKeys, LiveRun, UnknownOutput
-from transport.outputs.window import NoWindow, annotate, check_window
+from transport.outputs.window import NoWindow, annotate, check_import_order, check_window
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -143,6 +143,14 @@ def test_without_a_display_the_error_is_clear(monkeypatch: pytest.MonkeyPatch) -
         check_window()
 
 
+def test_pyav_must_not_be_imported_before_opencv() -> None:
+    check_import_order(["sys", "cv2", "av"])
+    check_import_order(["sys", "cv2"])
+    for order in (["sys", "av", "cv2"], ["av"]):
+        with pytest.raises(NoWindow, match="import cv2 must come first"):
+            check_import_order(order)
+
+
 def live_settings(**capture: object) -> PipelineSettings:
     return PipelineSettings(
         capture=CaptureSettings.model_validate(
@@ -216,6 +224,7 @@ def screen() -> Iterator[dict[str, str]]:
 
 
 PROGRAM = """
+import cv2  # before anything that imports PyAV
 import sys, threading
 from pathlib import Path
 from engine.pipeline.settings import CaptureSettings, OutputSettings, PipelineSettings

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -180,3 +182,22 @@ def test_importing_the_server_loads_no_heavy_package() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_sigterm_while_a_viewer_waits_for_a_compilation(tmp_path: Path) -> None:
+    folder = tmp_path / "videos" / "long"
+    folder.mkdir(parents=True)
+    for name in ("idle", "gesture"):
+        flat_clip(folder / f"{name}.mp4", 60, 60)
+    process, address = start(*flags(tmp_path))
+    body = json.dumps({"video_id": "long"}).encode()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(lambda: urllib.request.urlopen(address + "/streams", data=body))
+        while urllib.request.urlopen(address + "/avatars").read().find(b'"progress": 0.0,') >= 0:
+            pass
+        code, seconds = stop(process)
+        assert (code, seconds < 5) == (0, True)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            waiting.result()
+    assert refused.value.code == 503
+    refused.value.close()

@@ -5,13 +5,14 @@ import hmac
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.avatar.library import AvatarLibrary
 from engine.clock import Clock, monotonic
 from engine.errors import Conflict, Forbidden, NotFound, Unavailable
 from engine.settings import StreamSettings, WebRtcSettings
+from transport.processed import ProcessedStreams, Shared
 from transport.webrtc.media import Media, PlayedMedia
 from transport.webrtc.payload import PayloadCache
 from transport.webrtc.peer import Peer
@@ -45,11 +46,12 @@ class Stream:
     Attributes:
         id: Names it in the API.
         session_id: The secret that every call on it must carry.
-        source: The avatar that it plays.
+        source: The avatar that it plays, or the source that it shows (``camera:0``).
         media: What is sent.
         peer: The connection.
         created: When, in seconds on the registry's clock.
         ends: When it ends by itself, or None.
+        shared: The pipeline that it watches, if it is a processed stream.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Stream:
     peer: Peer
     created: float
     ends: float | None
+    shared: Shared | None = None
 
 
 class StreamRegistry:
@@ -66,6 +69,7 @@ class StreamRegistry:
 
     Args:
         library: Where packs come from.
+        processed: Where processed streams come from.
         settings: The ``streams`` section.
         webrtc: The ``webrtc`` section.
         compile_wait: Seconds to wait for an avatar that is being compiled.
@@ -75,12 +79,14 @@ class StreamRegistry:
     def __init__(
         self,
         library: AvatarLibrary,
+        processed: ProcessedStreams,
         settings: StreamSettings,
         webrtc: WebRtcSettings,
         compile_wait: float,
         clock: Clock = monotonic,
     ) -> None:
         self._library = library
+        self._processed = processed
         self._settings = settings
         self._webrtc = webrtc
         self._compile_wait = compile_wait
@@ -119,28 +125,54 @@ class StreamRegistry:
         return self._webrtc
 
     async def offer(self, avatar_id: str, session_timeout: float | None) -> tuple[Stream, str]:
-        """Create a stream and return it with its offer's SDP.
+        """Create a stream that plays an avatar; return it with its offer's SDP.
 
         Raises:
             TooManyStreams: The limit is reached.
             AvatarServerError: The avatar is unknown, not compiled yet or broken.
         """
-        return await self._create(avatar_id, session_timeout, lambda peer: peer.offer())
+        return await self._create(
+            lambda: self._played(avatar_id, session_timeout), lambda peer: peer.offer()
+        )
 
     async def answer(self, avatar_id: str, offer: str) -> tuple[Stream, str]:
-        """Create a stream for a viewer's offer and return it with the answer's SDP.
+        """Create a stream that plays an avatar for a viewer's offer.
+
+        Returns:
+            The stream and the answer's SDP.
 
         Raises:
             TooManyStreams: The limit is reached.
             BadSdp, NoSharedCodec: The offer cannot be used.
             AvatarServerError: The avatar is unknown, not compiled yet or broken.
         """
-        return await self._create(avatar_id, None, lambda peer: peer.answer(offer))
+        return await self._create(
+            lambda: self._played(avatar_id, None), lambda peer: peer.answer(offer)
+        )
+
+    async def offer_processed(
+        self, source: str, processors: Sequence[str], session_timeout: float | None
+    ) -> tuple[Stream, str]:
+        """Create a stream that shows a processed source; return it with its offer's SDP.
+
+        Raises:
+            TooManyStreams, TooManyPipelines: A limit is reached.
+            AvatarServerError: The source or a processor cannot be used.
+        """
+
+        async def make() -> Stream:
+            if source.startswith("avatar:"):
+                await self._library.ready(source.partition(":")[2], self._compile_wait)
+            media, shared = await self._processed.watch(source, processors)
+            stream = self._make(source, media, session_timeout)
+            stream.shared = shared
+            return stream
+
+        return await self._create(make, lambda peer: peer.offer())
 
     async def _create(
         self,
-        avatar_id: str,
-        session_timeout: float | None,
+        make: Callable[[], Awaitable[Stream]],
         describe: Callable[[Peer], Awaitable[str]],
     ) -> tuple[Stream, str]:
         limit = self._settings.max_streams
@@ -151,9 +183,7 @@ class StreamRegistry:
         self._reserved += 1
         peer: Peer | None = None
         try:
-            pack = await self._library.ready(avatar_id, self._compile_wait)
-            media = PlayedMedia(pack, self._seed(), self._payloads, self._clock)
-            stream = self._make(avatar_id, media, session_timeout)
+            stream = await make()
             peer = stream.peer
             description = await describe(peer)
             self._streams[stream.id] = stream
@@ -164,6 +194,11 @@ class StreamRegistry:
             self._reserved -= 1
             if peer is not None:
                 await peer.close()
+
+    async def _played(self, avatar_id: str, session_timeout: float | None) -> Stream:
+        pack = await self._library.ready(avatar_id, self._compile_wait)
+        media = PlayedMedia(pack, self._seed(), self._payloads, self._clock)
+        return self._make(avatar_id, media, session_timeout)
 
     def _seed(self) -> int:
         seed = self._settings.seed
@@ -203,8 +238,8 @@ class StreamRegistry:
         """End a stream; ending it twice does nothing.
 
         Args:
-            reason: ``deleted``, ``timeout``, ``lost``, ``failed``, ``never_connected`` or
-                ``shutdown``.
+            reason: ``deleted``, ``timeout``, ``lost``, ``failed``, ``never_connected``,
+                ``source_ended`` or ``shutdown``.
         """
         if self._streams.pop(stream.id, None) is None:
             return
@@ -221,6 +256,8 @@ class StreamRegistry:
             state = stream.peer.connection_state
             if state in ("failed", "closed"):
                 yield stream, "failed" if state == "failed" else "lost"
+            elif stream.shared is not None and stream.shared.ended.is_set():
+                yield stream, "source_ended"
             elif stream.ends is not None and now >= stream.ends:
                 yield stream, "timeout"
             elif sender.last_heard is None:

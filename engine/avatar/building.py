@@ -66,9 +66,9 @@ def _tasks(
         siblings = sum(clip.node.group == first.node.group for clip in clips)
         limit = max(1, settings.loops_per_clip // siblings)
         for target, second in enumerate(clips):
-            if first.node.is_action and second.node.group == first.node.group != "":
-                if source != target:
-                    continue
+            same = second.node.group == first.node.group
+            if same and first.node.is_action and source != target:
+                continue
             spacing = spacings[second.node.group]
             yield PairTask(source, target, first, second, spacing, limit, settings, faces)
 
@@ -122,7 +122,7 @@ def _bridge_share(
 def _pruned(
     clips: Sequence[PreparedClip], jumps: Sequence[Jump], spacings: dict[str, int]
 ) -> list[Jump]:
-    """Where a state has several clips, keep for each exit the best, and no more exits than needed."""
+    """Where a state has several clips: keep the best of each exit, and only the exits needed."""
     kept = [jump for jump in jumps if jump.kind is not JumpKind.TRANSITION]
     for source, clip in enumerate(clips):
         for group, spacing in spacings.items():

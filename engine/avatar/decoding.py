@@ -120,16 +120,23 @@ class _Upright:
     def __init__(self) -> None:
         self._graph: Graph | None = None
         self._key: tuple[object, ...] = ()
+        self._kind: tuple[object, ...] = ()
+        self._orientation = Orientation()
         self._interlaced = False
 
     def turn(self, frame: VideoFrame) -> Iterator[VideoFrame]:
         self._interlaced = self._interlaced or frame.interlaced_frame
-        orientation = Orientation.of_frame(frame)
-        key = (*picture_key(frame), orientation, self._interlaced)
+        # A picture whose side data was looked at is in a cycle with it, and stays in memory until
+        # the garbage collector comes: so only the first of many like it is looked at.
+        kind = (*picture_key(frame), frame.rotation)
+        if kind != self._kind:
+            self._kind = kind
+            self._orientation = Orientation.of_frame(frame)
+        key = (kind, self._orientation, self._interlaced)
         if key != self._key:
             yield from self.flush()
             self._key = key
-            self._graph = self._build(frame, orientation)
+            self._graph = self._build(frame, self._orientation)
         if self._graph is None:
             yield frame
             return

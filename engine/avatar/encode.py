@@ -113,7 +113,7 @@ class H264(Encoder):
             "crf": str(encoding.crf),
             "maxrate": str(encoding.max_bitrate),
             "bufsize": str(encoding.max_bitrate // 2),
-            "level": level_for(encoding),
+            "level": level_for(encoding.size, encoding.fps, encoding.max_bitrate),
             "forced-idr": "1",
             "x264-params": ":".join(f"{key}={value}" for key, value in x264.items()),
         }
@@ -160,13 +160,13 @@ class VP8(Encoder):
 ENCODERS: Final[dict[str, type[H264] | type[VP8]]] = {"H264": H264, "VP8": VP8}
 
 
-def level_for(encoding: Encoding) -> str:
+def level_for(size: tuple[int, int], fps: float | Fraction, bitrate: int) -> str:
     """Return the lowest H.264 level from 3.1 upwards that size, rate and bit rate fit into."""
-    width, height = encoding.size
+    width, height = size
     blocks = ceil(width / 16) * ceil(height / 16)
     for level, per_second, per_picture, bits in _LEVELS:
-        fits = blocks * encoding.fps <= per_second and blocks <= per_picture
-        if fits and encoding.max_bitrate <= bits:
+        fits = blocks * fps <= per_second and blocks <= per_picture
+        if fits and bitrate <= bits:
             return level
     return _LEVELS[-1][0]
 

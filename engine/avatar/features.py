@@ -6,6 +6,7 @@ Full-size pictures are looked at once, one after the other; what is kept of one 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -99,7 +100,7 @@ class FaceFinder:
     """
 
     def __init__(self, model: Path) -> None:
-        import cv2  # noqa: PLC0415 (not needed where packs are only played)
+        import cv2
 
         size = (MEASURE_SIZE, MEASURE_SIZE)
         self._detector = cv2.FaceDetectorYN.create(str(model), "", size, 0.3, 0.3, 20)
@@ -110,7 +111,7 @@ class FaceFinder:
         Args:
             grey: uint8, shape (256, 256).
         """
-        import cv2  # noqa: PLC0415
+        import cv2
 
         _, faces = self._detector.detect(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
         if faces is None or not len(faces):
@@ -140,7 +141,7 @@ def describe(pictures: Iterable[Picture], faces: FaceFinder | None = None) -> Cl
             marks.append(np.full((5, 2), np.nan, np.float32) if found is None else found[1])
     if not grey:
         raise ValueError("a clip without pictures")
-    steps = [0.0, *(step(before, after) for before, after in zip(grey, grey[1:], strict=False))]
+    steps = [0.0, *(step(before, after) for before, after in pairwise(grey))]
     return ClipFeatures(
         grey=np.stack(grey),
         poses=np.stack(poses),
@@ -159,7 +160,7 @@ def small_grey(picture: Picture) -> NDArray[np.uint8]:
 
 def step(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
     """Return the root-mean-square difference of two grey pictures in levels."""
-    import cv2  # noqa: PLC0415
+    import cv2
 
     return float(cv2.norm(before, after, cv2.NORM_L2)) / float(np.sqrt(before.size))
 
@@ -167,11 +168,15 @@ def step(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
 def pose_distances(first: FloatArray, second: FloatArray) -> FloatArray:
     """Return the distances of all rows of two arrays of poses, shape (len(first), len(second))."""
     squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None, :]
-    return np.sqrt(np.maximum(squares - 2.0 * first @ second.T, 0.0)).astype(np.float32)
+    return np.asarray(np.sqrt(np.maximum(squares - 2.0 * first @ second.T, 0.0)), np.float32)
 
 
 def motion_distances(
-    leaving: FloatArray, exits: Sequence[int], arriving: FloatArray, entries: Sequence[int], lead: int
+    leaving: FloatArray,
+    exits: Sequence[int],
+    arriving: FloatArray,
+    entries: Sequence[int],
+    lead: int,
 ) -> FloatArray:
     """Compare pictures together with their neighbours in time, so that motion matches too.
 
@@ -194,7 +199,7 @@ def motion_distances(
         rows = np.clip(np.asarray(exits) + offset, 0, len(leaving) - 1)
         columns = np.clip(np.asarray(entries) - lead + offset, 0, len(arriving) - 1)
         total += weight * pose_distances(leaving[rows], arriving[columns]) ** 2
-    return np.sqrt(total / sum(weights)).astype(np.float32)
+    return np.asarray(np.sqrt(total / sum(weights)), np.float32)
 
 
 def pair_key(first: str, second: str, settings: str) -> str:
@@ -208,7 +213,7 @@ def pair_key(first: str, second: str, settings: str) -> str:
 
 
 def _shrunk(plane: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    import cv2  # noqa: PLC0415
+    import cv2
 
     return np.asarray(cv2.resize(plane, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
 

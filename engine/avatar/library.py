@@ -25,6 +25,7 @@ from engine.errors import (
     AvatarServerError,
     ClipChanged,
     PackError,
+    Unavailable,
 )
 from engine.settings import AvatarSettings
 
@@ -51,6 +52,10 @@ class CompileFailed(AvatarError):
     def kind(self) -> str:
         """The name of the error that the worker met."""
         return self._kind
+
+
+class LibraryClosed(Unavailable):
+    """The server stops before the avatar was compiled."""
 
 
 @dataclass
@@ -118,6 +123,10 @@ class AvatarLibrary:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        for entry in self._entries.values():
+            if not entry.settled.is_set():
+                entry.error = entry.error or LibraryClosed("The server is stopping.")
+                entry.settled.set()
 
     def entries(self) -> list[Entry]:
         """Return all avatars, the default one first."""

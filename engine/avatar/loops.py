@@ -24,7 +24,7 @@ _MIN_KEPT = 0.5
 _MIN_KEYFRAME_GAP = 4
 _EXTRA_KEYFRAMES = 1.1
 _STEP_PER_DISTANCE = 2.0
-"""Largest step of a bridge of n pictures, times n + 1, over the distance of the poses (measured)."""
+"""Largest step of a bridge of n pictures, times n + 1, over the poses' distance (measured)."""
 
 
 def predicted_cost(
@@ -183,7 +183,7 @@ def _is_free(picture: int, chosen: Sequence[int]) -> bool:
 
 def _filled(parts: Sequence[Part], chosen: Sequence[int], interval: int) -> list[int]:
     """Add keyframes evenly where two are further apart than the interval."""
-    result = []
+    result: list[int] = []
     for part in parts:
         inside = sorted(picture for picture in chosen if picture in part)
         for start, stop in zip(inside, [*inside[1:], part.stop], strict=True):

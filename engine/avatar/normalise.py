@@ -26,6 +26,9 @@ from engine.errors import ClipError
 Progress = Callable[[float], None]
 """Is told how much is done, from 0 to 1."""
 
+DEFAULT_SHARPEN = 0.6
+"""The strength of sharpening where only the wish is given."""
+
 _FACE_SAMPLES = 24
 
 Side = Annotated[int, Field(ge=16, le=4096, multiple_of=2)]

@@ -85,7 +85,7 @@ def link_loops(
         costs = loops.loop_costs(first.features, exits, entries, length, costs)
         own = loops.future_costs(first.node.parts, exits, entries, costs)
         future = own[np.searchsorted(exits, entries)]
-    jumps = []
+    jumps: list[Jump] = []
     for part in first.node.parts:
         row = exits.index(part.last)
         order = np.argsort(costs[row] + future, kind="stable")
@@ -101,9 +101,7 @@ def link_loops(
     taken = [exits.index(jump.exit) for jump in jumps]
     for row in taken:
         costs[max(0, row - _SPARSE) : row + _SPARSE + 1] = np.inf
-    jumps += _inner_loops(
-        first, second, costs, future, limit, _FAIR_LOOP, _SPARSE, settings, faces
-    )
+    jumps += _inner_loops(first, second, costs, future, limit, _FAIR_LOOP, _SPARSE, settings, faces)
     return jumps
 
 
@@ -174,7 +172,5 @@ class PairTask:
         elif self.first.node.is_action:
             jumps = link_passages(self.first, self.settings, self.faces)
         else:
-            jumps = link_loops(
-                self.first, self.second, self.loop_limit, self.settings, self.faces
-            )
+            jumps = link_loops(self.first, self.second, self.loop_limit, self.settings, self.faces)
         return [replace(jump, source=self.source, target=self.target) for jump in jumps]

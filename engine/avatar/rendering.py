@@ -87,10 +87,11 @@ class Renderer:
         steps = [("crop", _crop((frame.width, frame.height), part))]
         if _has_alpha(frame.format):
             steps += [("format", "gbrap"), ("premultiply", "inplace=1"), ("format", "gbrp")]
-        steps += [
-            ("scale", f"{width}:{height}:flags={_SCALER}:{_conversion(frame)}"),
-            ("format", "yuv420p"),
-        ]
+        scale = f"{width}:{height}:flags={_SCALER}"
+        if int(frame.color_trc) in _TRANSFERS:
+            # The change of transfer curve is slow, so it comes when the picture is small.
+            steps += [("scale", scale), ("format", "yuv444p10le")]
+        steps += [("scale", f"{scale}:{_conversion(frame)}"), ("format", "yuv420p")]
         steps += _look_steps(self._look)
         return [
             *steps,

@@ -1,7 +1,8 @@
-"""Which pictures of a clip can be played at all: black starts, flashes, cuts and frozen stretches."""
+"""Which pictures of a clip can be played: no black starts, flashes, cuts or frozen stretches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,10 @@ _FLASH_LEVELS = 12.0
 _FLASH_SECONDS = 0.5
 _FROZEN_STEP = 0.05
 _FROZEN_SECONDS = 0.4
-_CUT_LEVELS = 8.0
+_CUT_LEVELS = 4.0
+_CUT_SHARE = 0.6
+_CUT_TIMES = 2.5
+_CUT_NEIGHBOURS = 4
 _MIN_PART_SECONDS = 0.5
 _SHORT_CLIP_SECONDS = 2.0
 _OTHER_SCENE = 30.0
@@ -111,8 +115,8 @@ def _flashes(features: ClipFeatures, fps: float) -> BoolArray:
     found = away > _FLASH_LEVELS
     # A cut to a darker scene is away from the median on one side only, and for longer.
     for start, stop in _true_runs(found):
-        inside = 0 < start and stop < len(levels)
-        if not inside or abs(levels[start - 1] - levels[min(stop, len(levels) - 1)]) > _FLASH_LEVELS:
+        inside = start > 0 and stop < len(levels)
+        if not inside or abs(levels[start - 1] - levels[stop]) > _FLASH_LEVELS:
             found[start:stop] = False
     return np.asarray(found)
 
@@ -129,24 +133,27 @@ def _frozen(features: ClipFeatures, fps: float) -> BoolArray:
 
 
 def _cuts(features: ClipFeatures) -> NDArray[np.intp]:
-    """First pictures after a cut: a step far above its neighbours and the clip's usual ones."""
-    steps = features.steps
-    moving = steps[1:][steps[1:] >= _FROZEN_STEP]
-    if moving.size < 4:
+    """First pictures after a cut: a single step far above those around it."""
+    steps = features.steps[1:]
+    moving = steps[steps >= _FROZEN_STEP]
+    if moving.size < _CUT_NEIGHBOURS:
         return np.zeros(0, dtype=np.intp)
-    usual = float(np.percentile(moving, 95)) if moving.size >= 40 else float(np.median(moving)) * 3
-    padded = np.pad(steps[1:], 4, mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 9)
-    around = np.concatenate([[np.inf], np.median(windows, axis=1)])
-    limit = np.maximum(np.maximum(_CUT_LEVELS, 1.8 * usual), 3.0 * around)
-    return np.flatnonzero(steps > limit)
+    around = np.zeros_like(steps)
+    for offset in (-2, -1, 1, 2):
+        beside = np.roll(steps, offset)
+        # What a roll brings in from the other end says nothing.
+        beside[: max(0, offset)] = 0.0
+        beside[len(steps) + min(0, offset) :] = 0.0
+        around = np.maximum(around, beside)
+    least = max(_CUT_LEVELS, _CUT_SHARE * float(np.percentile(moving, 95)))
+    return np.flatnonzero(steps > np.maximum(_CUT_TIMES * around, least)) + 1
 
 
 def _runs(usable: BoolArray, cuts: list[int]) -> list[Part]:
-    parts = []
+    parts: list[Part] = []
     for start, stop in _true_runs(usable):
         edges = [start, *(cut for cut in cuts if start < cut < stop), stop]
-        parts.extend(Part(a, b) for a, b in zip(edges, edges[1:], strict=False))
+        parts.extend(Part(a, b) for a, b in pairwise(edges))
     return parts
 
 
@@ -160,7 +167,8 @@ def _same_scene(parts: list[Part], features: ClipFeatures) -> tuple[list[Part], 
     """Keep the longest part and those whose mean picture is of the same scene."""
     longest = max(parts, key=len)
     means = {part: features.poses[part.start : part.stop].mean(axis=0) for part in parts}
-    kept, dropped = [], []
+    kept: list[Part] = []
+    dropped: list[Part] = []
     for part in parts:
         far = float(np.linalg.norm(means[part] - means[longest])) > _OTHER_SCENE
         (dropped if far else kept).append(part)
@@ -169,8 +177,7 @@ def _same_scene(parts: list[Part], features: ClipFeatures) -> tuple[list[Part], 
 
 def _true_runs(mask: BoolArray) -> Iterator[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        yield start, stop
+    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
 def _places(mask: BoolArray, fps: float) -> str:

@@ -84,7 +84,7 @@ def encode_graph(
 
 def _groups(graph: MotionGraph) -> list[tuple[int, int, int]]:
     """Return (clip, first picture, end) of each group of pictures, in pack order."""
-    groups = []
+    groups: list[tuple[int, int, int]] = []
     for number, clip in enumerate(graph.clips):
         for part in clip.parts:
             starts = [picture for picture in clip.keyframes if picture in part]

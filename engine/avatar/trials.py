@@ -2,18 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
-from engine.avatar.bridges import (
-    Flow,
-    Motion,
-    Picture,
-    aligning_flows,
-    bridge,
-    grey_bridge,
-    motion_between,
-    variance_of_laplacian,
-)
+from engine.avatar.bridges import Picture, bridge, grey_bridge, variance_of_laplacian
 from engine.avatar.features import FaceFinder, step
+from engine.avatar.flow import Flow, Motion, aligning_flows, motion_between
 from engine.avatar.motion import Jump, JumpKind, MotionSettings
 from engine.avatar.nodes import ClipSource, PreparedClip
 
@@ -88,7 +81,7 @@ def _try(
     ends = first.features.grey[exit_], second.features.grey[entry]
     between = grey_bridge(*ends, motion, length)
     row = [ends[0], *between, ends[1]]
-    steps = tuple(step(before, after) for before, after in zip(row, row[1:], strict=False))
+    steps = tuple(step(before, after) for before, after in pairwise(row))
     sharp = [variance_of_laplacian(picture) for picture in row]
     share = min(sharp[1:-1]) / max((sharp[0] + sharp[-1]) / 2, 1e-6)
     return Trial(steps, motion.trusted, share)

@@ -4,13 +4,12 @@ Pure and without numpy: a step costs some microseconds, and the same seed gives 
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from math import exp
 from random import Random
 
 from engine.avatar.cuts import Step
-from engine.avatar.motion import Jump, JumpKind, MotionGraph
+from engine.avatar.routes import Route, Routes
 from engine.avatar.spec import REST_STATE
 from engine.errors import StateNotFound
 
@@ -30,83 +29,6 @@ _Path = tuple[tuple[int, int], ...]
 
 def _since(path: Iterable[tuple[int, int]], oldest: int) -> tuple[int, ...]:
     return tuple(number for number, shown in path if shown > oldest)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A jump in the numbers of a pack.
-
-    Attributes:
-        number: Of the jump.
-        bridge: First picture of its bridge.
-        length: Pictures of its bridge.
-        entry: The picture after them.
-        group: The state or action that it leads to.
-        cost: As in ``Jump``.
-    """
-
-    number: int
-    bridge: int
-    length: int
-    entry: int
-    group: str
-    cost: float
-
-
-class Routes:
-    """A motion graph in the form that walks read; one serves all sessions of an avatar.
-
-    Args:
-        graph: The graph; its pictures are numbered by ``graph.numbering()``.
-        fps: Pictures per second.
-        spacing: Pictures within which a requested change begins.
-        keyframes: Numbers of all pictures at which a decoder can start.
-    """
-
-    def __init__(
-        self, graph: MotionGraph, fps: float, spacing: int, keyframes: frozenset[int]
-    ) -> None:
-        numbering = graph.numbering()
-        self.fps = fps
-        self.spacing = spacing
-        self.keyframes = keyframes
-        self.states = tuple(g for g in graph.groups if any(c.state == g for c in graph.clips))
-        self.actions = tuple(group for group in graph.groups if group not in self.states)
-        self.starts: dict[str, list[int]] = {}
-        self.lasts: set[int] = set()
-        self.ends: dict[int, str] = {}
-        for clip, part, first in numbering.parts:
-            node = graph.clips[clip]
-            self.starts.setdefault(node.group, []).append(first)
-            self.lasts.add(first + len(part) - 1)
-            if node.is_action and part == node.parts[-1]:
-                self.ends[first + len(part) - 1] = node.group
-        self.onward: dict[int, tuple[Route, ...]] = {}
-        self.exits: dict[str, dict[int, Route]] = {group: {} for group in graph.groups}
-        self.next_choice: dict[int, int] = {}
-        for number, jump in enumerate(graph.jumps):
-            exit_ = numbering.place(jump.source, jump.exit)
-            route = self._route(graph, number, jump, numbering.bridges[number])
-            if jump.kind is JumpKind.TRANSITION:
-                self.exits[route.group][exit_] = route
-            else:
-                self.onward[exit_] = (*self.onward.get(exit_, ()), route)
-        for _, part, first in numbering.parts:
-            choice = first + len(part) - 1
-            for picture in range(choice, first - 1, -1):
-                choice = picture if picture in self.onward else choice
-                self.next_choice[picture] = choice
-
-    @staticmethod
-    def _route(graph: MotionGraph, number: int, jump: Jump, bridge: int) -> Route:
-        return Route(
-            number=number,
-            bridge=bridge,
-            length=jump.length,
-            entry=graph.numbering().place(jump.target, jump.entry),
-            group=graph.clips[jump.target].group,
-            cost=jump.cost,
-        )
 
 
 class GraphWalk:
@@ -261,10 +183,12 @@ class GraphWalk:
         seen = self._seen.count((choice, _since(path, count - self._window)))
         if depth == 0 or not seen:
             return seen
-        ways = [self._after_jump(r, count, path, depth - 1) for r in self._routes.onward[choice]]
+        ways = [
+            self._after_jump(r, count, path, depth - 1) for r in self._routes.onward.get(choice, ())
+        ]
         if choice not in self._routes.lasts:
             ways.append(self._ahead(choice + 1, count + 1, path, depth - 1))
-        return max(seen, min(ways))
+        return max(seen, min(ways, default=seen))
 
     def _forget(self) -> None:
         while self._recent and self._recent[0][1] <= self._count - self._window:
@@ -309,20 +233,3 @@ class _Memory:
             self._counts[oldest] -= 1
             if not self._counts[oldest]:
                 del self._counts[oldest]
-
-
-def keyframes_of(graph: MotionGraph, bridge_keyframes: Mapping[int, bool]) -> frozenset[int]:
-    """Return the pack's numbers of all keyframes.
-
-    Args:
-        graph: The graph.
-        bridge_keyframes: For each jump's number, whether its bridge begins with a keyframe.
-    """
-    numbering = graph.numbering()
-    found = {
-        numbering.place(number, picture)
-        for number, clip in enumerate(graph.clips)
-        for picture in clip.keyframes
-    }
-    found |= {numbering.bridges[number] for number, begins in bridge_keyframes.items() if begins}
-    return frozenset(found)

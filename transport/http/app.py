@@ -4,11 +4,13 @@ from aiohttp import web
 
 from engine.avatar.library import AvatarLibrary
 from engine.settings import ServerSettings
-from transport.http import avatars, guard, health, metrics, pages, streams, whep
-from transport.http.keys import LIBRARY, PROCESS, STREAMS
+from transport.http import avatars, guard, health, metrics, pages, streams, whep, whip
+from transport.http.keys import LIBRARY, PROCESS, PROCESSED, PUBLISHERS, STREAMS
 from transport.http.process import Process
 from transport.http.routing import Route, add_routes, json_response, openapi
 from transport.http.version import VERSION
+from transport.processed import ProcessedStreams
+from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
 
 MAX_BODY = 1 << 20
@@ -25,6 +27,7 @@ ROUTES = (
     *streams.ROUTES,
     *avatars.ROUTES,
     *whep.ROUTES,
+    *whip.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
     Route("GET", "/openapi.json", _get_openapi, "This description."),
@@ -32,11 +35,15 @@ ROUTES = (
 
 
 def make_app(
-    settings: ServerSettings, library: AvatarLibrary, registry: StreamRegistry
+    settings: ServerSettings,
+    library: AvatarLibrary,
+    registry: StreamRegistry,
+    processed: ProcessedStreams,
+    publishers: PublisherRegistry,
 ) -> web.Application:
     """Put the application together.
 
-    Starting and stopping it starts and stops the library and the streams.
+    Starting and stopping it starts and stops the library, the streams and the cameras.
     """
     app = web.Application(
         client_max_size=MAX_BODY,
@@ -47,24 +54,25 @@ def make_app(
         ],
     )
     app[LIBRARY], app[STREAMS], app[PROCESS] = library, registry, Process()
+    app[PROCESSED], app[PUBLISHERS] = processed, publishers
     app[_DESCRIPTION] = openapi(ROUTES, VERSION)
     add_routes(app, ROUTES)
     pages.add_pages(app)
     app.on_response_prepare.append(guard.add_headers)
     app.on_startup.append(_start)
-    app.on_shutdown.append(_end_streams)
-    app.on_cleanup.append(_stop)
+    app.on_shutdown.append(_stop)
     return app
 
 
 async def _start(app: web.Application) -> None:
     await app[LIBRARY].start()
     await app[STREAMS].start()
-
-
-async def _end_streams(app: web.Application) -> None:
-    await app[STREAMS].close()
+    await app[PUBLISHERS].start()
 
 
 async def _stop(app: web.Application) -> None:
+    # The library first: whoever waits for an avatar is answered before connections are closed.
     await app[LIBRARY].close()
+    await app[STREAMS].close()
+    await app[PUBLISHERS].close()
+    await app[PROCESSED].close()

@@ -4,8 +4,12 @@ from aiohttp import web
 
 from engine.avatar.library import AvatarLibrary
 from transport.http.process import Process
+from transport.processed import ProcessedStreams
+from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
 
 LIBRARY = web.AppKey("library", AvatarLibrary)
 STREAMS = web.AppKey("streams", StreamRegistry)
 PROCESS = web.AppKey("process", Process)
+PROCESSED = web.AppKey("processed", ProcessedStreams)
+PUBLISHERS = web.AppKey("publishers", PublisherRegistry)

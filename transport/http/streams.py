@@ -1,12 +1,15 @@
 """``/streams``: viewers' streams, in the shape that clients of D-ID's streaming API know."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
 from engine.avatar.spec import REST_STATE
-from transport.http.keys import LIBRARY, STREAMS
+from engine.errors import Conflict
+from engine.pipeline.control import PipelineChange
+from transport.http.keys import LIBRARY, PROCESSED, STREAMS
 from transport.http.routing import Body, InvalidRequest, Route
 from transport.sessions import Stream
 
@@ -14,11 +17,17 @@ _PREFIXES = ("/talks", "/clips")
 
 
 class CreateStream(Body):
-    """Which avatar to play: an id, or a pair of clips, or nothing for the default one."""
+    """Which avatar to play: an id, or a pair of clips, or nothing for the default one.
+
+    With ``source`` (``webrtc:ID``, ``pattern:``, ``camera:0``, ``file:PATH``, ``avatar:ID``) or
+    ``use_ai`` the pictures are processed on their way, by ``processors`` or those of the settings.
+    """
 
     video_id: str | None = None
     idle_video: str | None = None
     gesture_video: str | None = None
+    source: str | None = None
+    processors: list[str] | None = None
     use_ai: bool = False
     session_timeout: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] | None = None
 
@@ -75,6 +84,21 @@ class StateRequest(WithSession):
     state: str
 
 
+class ChangeStream(WithSession):
+    """What is to be different in a processed stream; what is left out stays as it is."""
+
+    processors: list[str] | None = None
+    overlay: bool | None = None
+    mirror: bool | None = None
+    batch_size: Annotated[int, Field(ge=1, le=64)] | None = None
+    source: str | None = None
+    paused: bool | None = None
+
+
+class NotProcessed(Conflict):
+    """A played stream has nothing to process."""
+
+
 class Status(BaseModel):
     """That it worked."""
 
@@ -108,6 +132,7 @@ class StreamInfo(BaseModel):
     fraction_lost: float
     packets_lost: int
     jitter_ms: float
+    pipeline: dict[str, Any] | None = None
 
 
 def describe(stream: Stream, now: float) -> StreamInfo:
@@ -134,6 +159,7 @@ def describe(stream: Stream, now: float) -> StreamInfo:
         fraction_lost=figures.fraction_lost,
         packets_lost=figures.packets_lost,
         jitter_ms=round(figures.jitter * 1000, 3),
+        pipeline=asdict(stream.shared.pipeline.snapshot()) if stream.shared else None,
     )
 
 
@@ -145,15 +171,21 @@ def _find(request: web.Request, body: WithSession | None) -> Stream:
 async def create(request: web.Request, body: CreateStream) -> CreatedStream:
     """Create a stream; see ``CreateStream``."""
     library, streams = request.app[LIBRARY], request.app[STREAMS]
-    if body.use_ai:
-        raise InvalidRequest("use_ai: no AI processor is part of this server yet.")
     if bool(body.idle_video) != bool(body.gesture_video):
         raise InvalidRequest("idle_video and gesture_video must be given together.")
-    if body.idle_video and body.gesture_video:
-        avatar_id = await library.add_pair(body.idle_video, body.gesture_video)
+    if body.source is not None:
+        source = body.source
+    elif body.idle_video and body.gesture_video:
+        source = await library.add_pair(body.idle_video, body.gesture_video)
     else:
-        avatar_id = body.video_id or library.default_id()
-    stream, sdp = await streams.offer(avatar_id, body.session_timeout)
+        source = body.video_id or library.default_id()
+    if body.use_ai and body.source is None:
+        source = f"avatar:{source}"
+    if body.source is not None or body.use_ai:
+        processors = request.app[PROCESSED].processors(body.processors)
+        stream, sdp = await streams.offer_processed(source, processors, body.session_timeout)
+    else:
+        stream, sdp = await streams.offer(source, body.session_timeout)
     return CreatedStream(
         id=stream.id,
         session_id=stream.session_id,
@@ -164,7 +196,7 @@ async def create(request: web.Request, body: CreateStream) -> CreatedStream:
             )
             for server in streams.webrtc.ice_servers
         ],
-        video_id=avatar_id,
+        video_id=source,
         state=stream.media.state,
     )
 
@@ -209,6 +241,16 @@ async def list_streams(request: web.Request, body: None) -> list[StreamInfo]:
     return [describe(stream, now) for stream in streams.streams()]
 
 
+async def change_stream(request: web.Request, body: ChangeStream) -> StreamInfo:
+    """Change a processed stream, for all who watch it."""
+    stream = _find(request, body)
+    if stream.shared is None:
+        raise NotProcessed("This stream plays an avatar without processing.", "Use .../state.")
+    change = PipelineChange.model_validate(body.model_dump(exclude={"session_id"}))
+    await request.app[PROCESSED].change(stream.shared, change)
+    return describe(stream, request.app[STREAMS].now())
+
+
 async def delete_stream(request: web.Request, body: WithSession) -> Status:
     """End a stream."""
     await request.app[STREAMS].end(_find(request, body), "deleted")
@@ -250,6 +292,15 @@ ROUTES = (
         answer=StreamInfo,
         query=["session_id"],
         errors=_STREAM_ERRORS,
+    ),
+    _route(
+        "PATCH",
+        "/{id}",
+        change_stream,
+        "Change a processed stream.",
+        body=ChangeStream,
+        answer=StreamInfo,
+        errors=_STREAM_ERRORS | {409: "The stream is not a processed one."},
     ),
     _route(
         "DELETE",

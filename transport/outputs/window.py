@@ -44,6 +44,7 @@ def check_window(timeout_s: float = 30.0) -> None:
         check=False,
     )
     if trial.returncode == 0:
+        check_import_order(list(sys.modules))
         return
     if "not implemented" in trial.stderr:
         raise NoWindow(
@@ -54,6 +55,25 @@ def check_window(timeout_s: float = 30.0) -> None:
         "A window cannot be opened: there is no display.",
         "Start it in a desktop session (DISPLAY must be set), or use another output, e.g. webrtc.",
     )
+
+
+def check_import_order(modules: Sequence[str]) -> None:
+    """See that OpenCV was imported before PyAV.
+
+    Both bring their own libxcb; opening a window hangs for ever when PyAV's is loaded first.
+
+    Args:
+        modules: Names of the modules imported so far, in that order.
+
+    Raises:
+        NoWindow: PyAV came first.
+    """
+    order = [name for name in modules if name in ("av", "cv2")]
+    if order and order[0] == "av":
+        raise NoWindow(
+            "A window cannot be opened once PyAV has been imported before OpenCV.",
+            "This is a mistake in the program: import cv2 must come first in server.py.",
+        )
 
 
 class Window:

@@ -75,7 +75,8 @@ def _even_parts(data: bytes, limit: int) -> Iterable[bytes]:
         start = end
 
 
-_PAYLOADS = {"H264": h264_payloads, "VP8": vp8_payloads}
+PAYLOADS = {"H264": h264_payloads, "VP8": vp8_payloads}
+"""By codec, what cuts one encoded picture into payloads."""
 
 
 class PayloadCache:
@@ -93,7 +94,7 @@ class PayloadCache:
         """Return the payloads of all pictures of a pack in one of its codecs."""
         key = (pack.key, codec)
         if key not in self._kept:
-            make = _PAYLOADS[codec]
+            make = PAYLOADS[codec]
             self._kept[key] = tuple(make(unit) for unit in pack.codecs[codec].access_units)
             if len(self._kept) > self._capacity:
                 self._kept.popitem(last=False)

@@ -137,17 +137,9 @@ class Peer:
         Raises:
             BadCandidate: It cannot be read.
         """
-        if not candidate or sdp.is_mdns(candidate):
+        parsed = read_candidate(candidate, mid, index)
+        if parsed is None:
             return
-        try:
-            parsed = candidate_from_sdp(candidate.removeprefix("a=").removeprefix("candidate:"))
-        except (AssertionError, ValueError, IndexError):
-            raise BadCandidate("The candidate cannot be read.") from None
-        if parsed.protocol.lower() != "udp":
-            return
-        parsed.sdpMid, parsed.sdpMLineIndex = mid, index
-        if mid is None and index is None:
-            parsed.sdpMLineIndex = 0
         if self._early is not None:
             if len(self._early) < MAX_EARLY_CANDIDATES:
                 self._early.append(parsed)
@@ -200,21 +192,12 @@ class Peer:
         return sdp.announce_addresses(text, self._settings.public_addresses)
 
     async def _set_remote(self, kind: str, text: str) -> None:
-        try:
-            await self._connection.setRemoteDescription(
-                RTCSessionDescription(sdp.reachable_candidates_only(text), kind)
-            )
-        except OperationError:
-            raise NoSharedCodec(
-                f"The viewer takes none of {', '.join(self.media.codecs)}.",
-                "Use a browser with H.264 or VP8.",
-            ) from None
-        except InvalidStateError:
-            raise BadSdp("The connection is closed.") from None
-        except (ValueError, AssertionError, IndexError, KeyError, AttributeError, TypeError):
-            _log.debug("bad SDP", exc_info=True)
-            raise BadSdp(f"The {kind} is not a session description that fits.") from None
-        self.remote_ufrags = frozenset(_UFRAG.findall(text))
+        refusal = NoSharedCodec(
+            f"The viewer takes none of {', '.join(self.media.codecs)}.",
+            "Use a browser with H.264 or VP8.",
+        )
+        await read_description(self._connection, kind, text, refusal)
+        self.remote_ufrags = ufrags(text)
 
     def _add_channel(self, channel: RTCDataChannel) -> None:
         if len(self._channels) >= MAX_CHANNELS:
@@ -237,6 +220,60 @@ def connection(settings: WebRtcSettings) -> RTCPeerConnection:
     return RTCPeerConnection(
         RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
     )
+
+
+def read_candidate(
+    candidate: str | None, mid: str | None, index: int | None
+) -> RTCIceCandidate | None:
+    """Parse a candidate; None for the end mark and for those that are of no use here.
+
+    Raises:
+        BadCandidate: It cannot be read.
+    """
+    if not candidate or sdp.is_mdns(candidate):
+        return None
+    try:
+        parsed = candidate_from_sdp(candidate.removeprefix("a=").removeprefix("candidate:"))
+    except (AssertionError, ValueError, IndexError):
+        raise BadCandidate("The candidate cannot be read.") from None
+    if parsed.protocol.lower() != "udp":
+        return None
+    parsed.sdpMid = mid
+    parsed.sdpMLineIndex = 0 if mid is None and index is None else index
+    return parsed
+
+
+def ufrags(text: str) -> frozenset[str]:
+    """Return the ICE user fragments of a session description."""
+    return frozenset(_UFRAG.findall(text))
+
+
+async def read_description(
+    peer: RTCPeerConnection, kind: str, text: str, no_codec: NoSharedCodec
+) -> None:
+    """Set a remote description.
+
+    Args:
+        peer: Takes it.
+        kind: ``offer`` or ``answer``.
+        text: SDP; its ``.local`` candidates are dropped.
+        no_codec: Raised when the two ends share no codec.
+
+    Raises:
+        BadSdp: It cannot be read or does not fit the state.
+        NoSharedCodec: See ``no_codec``.
+    """
+    try:
+        await peer.setRemoteDescription(
+            RTCSessionDescription(sdp.reachable_candidates_only(text), kind)
+        )
+    except OperationError:
+        raise no_codec from None
+    except InvalidStateError:
+        raise BadSdp("The connection is closed.") from None
+    except (ValueError, AssertionError, IndexError, KeyError, AttributeError, TypeError):
+        _log.debug("bad SDP", exc_info=True)
+        raise BadSdp(f"The {kind} is not a session description that fits.") from None
 
 
 def _event(subject: str, payload: dict[str, Any]) -> str:

@@ -1,8 +1,12 @@
 """Draw the demo avatar's clips: `python videos/demo/draw.py` writes them beside this file.
 
 The clips are committed; this script is only for changing them. Besides NumPy, PyAV and OpenCV it
-needs moderngl and an EGL driver (on Debian: libegl1 and libgl1-mesa-dri), which the avatar server
-itself does not.
+needs moderngl (`pip install moderngl`) and an EGL driver (on Debian: libegl1 and libgl1-mesa-dri),
+which the avatar server itself does not. With Mesa's software driver on two processor cores all
+clips take about ten minutes; LP_NUM_THREADS limits the cores it uses.
+
+The figure's shape is in figure.glsl, its materials and lights are in light.glsl; pose.py says what
+can move, and motion.py, speech.py and curves.py say how.
 """
 
 from __future__ import annotations
@@ -108,7 +112,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--columns", type=int, default=6, help="columns of the sheet")
     parser.add_argument("--size", type=int, help="picture size (512; on a sheet 224)")
     parser.add_argument("--taps", type=int, choices=(1, 4), default=4, help="samples at edges")
-    parser.add_argument("--crf", type=float, default=20.0, help="x264 quality, lower is better")
+    parser.add_argument("--crf", type=float, default=19.0, help="x264 quality, lower is better")
     return parser.parse_args()
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 Vector = npt.NDArray[np.float64]
 
+# Where the head turns; PIVOT in figure.glsl is the same point.
 NECK = np.array([0.0, -0.95, -0.20])
 REST_WIDTH = 0.30
 REST_SMILE = 0.050

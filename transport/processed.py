@@ -1,0 +1,242 @@
+"""Processed streams: pipelines that viewers share, and the cameras that browsers send in."""
+
+import asyncio
+import itertools
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from capture.avatar import AvatarSource
+from capture.pushed import PushedSource
+from capture.sources import parse_source
+from engine.avatar.library import AvatarLibrary
+from engine.clock import Clock, monotonic
+from engine.errors import AvatarCompiling, AvatarServerError, Forbidden, NotFound, Unavailable
+from engine.pipeline.control import PipelineChange, PipelineControl
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.protocols import Processor, Source
+from engine.pipeline.settings import PipelineSettings
+from engine.pipeline.statistics import Snapshot, Statistics
+from engine.settings import LiveSettings
+from processors.registry import build_chain
+from transport.webrtc.live import LiveEncoder, ProcessedMedia
+
+_log = logging.getLogger(__name__)
+
+MakeFactories = Callable[[Statistics], Mapping[str, Callable[[], Processor]]]
+"""From the statistics of a pipeline (an overlay draws them) to its processors."""
+
+WEBRTC = "webrtc"
+AVATAR = "avatar"
+
+
+class SourceNotAllowed(Forbidden):
+    """The settings do not let callers from the network use this kind of source."""
+
+
+class PublisherNotFound(NotFound):
+    """Nobody sends a camera under this id, or not any more."""
+
+
+class TooManyPipelines(Unavailable):
+    """The server runs as many pipelines as it may."""
+
+
+@dataclass(eq=False)
+class Shared:
+    """A pipeline and who watches it."""
+
+    key: tuple[str, ...]
+    pipeline: Pipeline
+    control: PipelineControl
+    encoder: LiveEncoder
+    viewers: int = 0
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def states(self) -> AvatarSource | None:
+        """Return the source if it has states; it may be another one later."""
+        source = self.pipeline.source
+        return source if isinstance(source, AvatarSource) else None
+
+
+class ProcessedStreams:
+    """Makes pipelines for viewers; those who ask for the same one share it.
+
+    Args:
+        settings: The ``live`` section.
+        pipeline: The ``pipeline`` section.
+        make_factories: See ``MakeFactories``.
+        library: Where avatars come from, for ``avatar:ID``.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: LiveSettings,
+        pipeline: PipelineSettings,
+        make_factories: MakeFactories,
+        library: AvatarLibrary,
+        clock: Clock = monotonic,
+    ) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._make_factories = make_factories
+        self._library = library
+        self._clock = clock
+        self._shared: dict[tuple[str, ...], Shared] = {}
+        self._publishers: dict[str, PushedSource] = {}
+        self._numbers = itertools.count(1)
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._making = asyncio.Lock()
+
+    # Cameras that browsers send in.
+
+    def publish(self, publisher_id: str) -> PushedSource:
+        """Take frames under an id; viewers watch ``webrtc:ID``."""
+        source = PushedSource(f"{WEBRTC}:{publisher_id}", self._clock)
+        self._publishers[publisher_id] = source
+        return source
+
+    def unpublish(self, publisher_id: str) -> None:
+        """The camera is gone; a pipeline that reads it ends."""
+        source = self._publishers.pop(publisher_id, None)
+        if source is not None:
+            source.end()
+
+    # Viewers.
+
+    def processors(self, wanted: Sequence[str] | None) -> Sequence[str]:
+        """Return the chain that was asked for, or that of the settings."""
+        return self._pipeline.processors if wanted is None else tuple(wanted)
+
+    async def watch(self, source: str, processors: Sequence[str]) -> tuple[ProcessedMedia, Shared]:
+        """Return media for one more viewer of a pipeline, which is made if need be.
+
+        Raises:
+            SourceNotAllowed: The settings forbid this kind of source.
+            PublisherNotFound: Nobody sends this camera.
+            TooManyPipelines: The limit is reached.
+            AvatarServerError: The source or a processor cannot be used.
+        """
+        self._check_allowed(source)
+        key = (source, *processors)
+        async with self._making:
+            shared = self._shared.get(key)
+            if shared is None or shared.pipeline.ended:
+                if len(self._shared) >= self._settings.max_pipelines:
+                    raise TooManyPipelines(
+                        f"The server runs {len(self._shared)} pipelines, its limit.",
+                        "Try again later, or raise live.max_pipelines.",
+                        retry_after=5,
+                    )
+                shared = await self._make(key, source, processors)
+            shared.viewers += 1
+        media = ProcessedMedia(
+            shared.encoder, lambda: self._leave(shared), shared.states, self._clock
+        )
+        return media, shared
+
+    def snapshots(self) -> dict[str, Snapshot]:
+        """Return the statistics of every pipeline by its name."""
+        return {
+            shared.pipeline.name: shared.pipeline.snapshot() for shared in self._shared.values()
+        }
+
+    async def change(self, shared: Shared, change: PipelineChange) -> None:
+        """Change a running pipeline, for all who watch it.
+
+        Raises:
+            SourceNotAllowed: The settings forbid the new source.
+            AvatarServerError: It cannot be changed so; nothing has changed.
+        """
+        if change.source is not None:
+            self._check_allowed(change.source)
+        await asyncio.to_thread(shared.control.apply, change)
+
+    async def close(self) -> None:
+        """Stop every pipeline."""
+        for shared in list(self._shared.values()):
+            self._stop(shared)
+        while self._stopping:
+            await asyncio.gather(*self._stopping)
+
+    def _check_allowed(self, source: str) -> None:
+        kind = source.partition(":")[0]
+        if kind not in self._settings.allowed_sources:
+            raise SourceNotAllowed(
+                f"The source {source!r} is not allowed.",
+                f"live.allowed_sources has: {', '.join(self._settings.allowed_sources)}.",
+            )
+
+    def _source(self, text: str) -> Source:
+        kind, _, rest = text.partition(":")
+        if kind == AVATAR:
+            pack = self._library.entry(rest).pack
+            if pack is None:
+                raise AvatarCompiling(f"The avatar {rest!r} is being compiled.", retry_after=5)
+            return AvatarSource(text, pack, random.getrandbits(64), self._clock)
+        if kind == WEBRTC:
+            if rest not in self._publishers:
+                raise PublisherNotFound(f"Nobody sends a camera as {text!r}.", "POST /whip first.")
+            return self._publishers[rest]
+        folders = self._settings.allowed_folders
+        return parse_source(text, self._pipeline.capture, self._clock, folders)
+
+    async def _make(self, key: tuple[str, ...], source: str, processors: Sequence[str]) -> Shared:
+        loop = asyncio.get_running_loop()
+        statistics = Statistics(self._clock)
+        factories = self._make_factories(statistics)
+        after = self._pipeline.bypass_after
+        opened = self._source(source)
+        chain = await asyncio.to_thread(build_chain, processors, factories, after)
+        name = f"live-{next(self._numbers)}"
+        encoder = LiveEncoder(name, loop, self._settings, self._clock)
+
+        def on_end(error: BaseException | None) -> None:
+            loop.call_soon_threadsafe(self._ended, shared, error)
+
+        pipeline = Pipeline(
+            opened,
+            chain,
+            [encoder],
+            self._pipeline,
+            name=name,
+            statistics=statistics,
+            clock=self._clock,
+            on_end=on_end,
+        )
+        control = PipelineControl(
+            pipeline, processors, self._source, lambda names: build_chain(names, factories, after)
+        )
+        shared = Shared(key, pipeline, control, encoder)
+        await asyncio.to_thread(pipeline.start)
+        self._shared[key] = shared
+        return shared
+
+    def _leave(self, shared: Shared) -> None:
+        shared.viewers -= 1
+        if shared.viewers == 0:
+            self._stop(shared)
+
+    def _ended(self, shared: Shared, error: BaseException | None) -> None:
+        if error is not None:
+            _log.warning("pipeline %s ended: %s", shared.pipeline.name, error)
+        shared.ended.set()
+        self._forget(shared)
+
+    def _forget(self, shared: Shared) -> None:
+        if self._shared.get(shared.key) is shared:
+            del self._shared[shared.key]
+
+    def _stop(self, shared: Shared) -> None:
+        self._forget(shared)
+        task = asyncio.create_task(self._stop_quietly(shared), name="pipeline-stop")
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    async def _stop_quietly(self, shared: Shared) -> None:
+        try:
+            await asyncio.to_thread(shared.pipeline.stop)
+        except AvatarServerError as error:
+            _log.warning("%s", error)
