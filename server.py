@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from pydantic import ValidationError
 
 from engine.avatar.library import AvatarLibrary, Entry
 from engine.errors import AvatarServerError, ClipError, SettingsError
@@ -23,6 +24,7 @@ from engine.pipeline.protocols import Processor
 from engine.pipeline.statistics import Statistics
 from engine.settings import Settings
 from engine.settings_file import KeyPath, load
+from processors.model_files import ModelNotFound, find_model
 from processors.registry import ProcessorContext, processor_factories
 from transport.http.app import make_app
 from transport.http.version import VERSION
@@ -76,7 +78,11 @@ def _settings(options: argparse.Namespace) -> Settings:
             "allowed_folders": tuple(base / folder for folder in avatars.allowed_folders),
         }
     )
-    return found.model_copy(update={"avatars": absolute})
+    processors = found.processors.model_copy(update={"models": base / found.processors.models})
+    output = found.output.model_copy(update={"folder": base / found.output.folder})
+    return found.model_copy(
+        update={"avatars": absolute, "processors": processors, "output": output}
+    )
 
 
 def _yaml_value(text: str) -> Any:
@@ -207,25 +213,20 @@ def prepare_clip(options: argparse.Namespace) -> int:
     """Turn any video into a clean clip for an avatar."""
     from engine.avatar import normalise, prepare
 
-    width, height = _size(options.size)
-    preparation = normalise.Preparation(
-        size=(width, height),
-        fps=options.fps,
-        start=options.start,
-        duration=options.duration,
-        brightness=options.brightness,
-        contrast=options.contrast,
-        saturation=options.saturation,
-        sharpen=options.sharpen,
-        stabilize=options.stabilize,
-        crop=options.crop,
-    )
+    names = ("fps", "start", "duration", "brightness", "contrast", "saturation", "sharpen")
+    values = {name: getattr(options, name) for name in (*names, "stabilize", "crop")}
+    try:
+        preparation = normalise.Preparation(size=_size(options.size), **values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = str(first["loc"][0])
+        raise SettingsError(f"--{flag}: {first['msg']}, found {first['input']!r}.") from None
     info = prepare.prepare(
         options.source,
         options.target,
         preparation,
         crf=options.crf,
-        face_model=options.face_model,
+        face_model=_face_model(options),
         on_progress=_progress_bar(),
     )
     print(f"\r{options.target}: {info.width}x{info.height}, {info.duration:.1f} s")
@@ -240,7 +241,7 @@ def inspect_clips(options: argparse.Namespace) -> int:
     reports = []
     for path in options.files:
         try:
-            report = inspection.inspect(path, face_model=options.face_model)
+            report = inspection.inspect(path, face_model=_face_model(options))
         except ClipError as error:
             failed = True
             reports.append({"path": str(path), "error": str(error)})
@@ -262,6 +263,23 @@ def _size(text: str) -> tuple[int, int]:
         return int(width), int(height or width)
     except ValueError:
         raise ClipError(f"--size {text}: expected 512 or 1280x720.") from None
+
+
+def _face_model(options: argparse.Namespace) -> Path | None:
+    """Return the face detector that was named, or the one in the folder of models, if any."""
+    if options.face_model is not None:
+        found: Path = options.face_model
+        return found
+    settings = _settings(options)
+    try:
+        return find_model(
+            settings.processors.anonymise.model,
+            settings.processors.models,
+            os.environ,
+            "face detector",
+        )
+    except ModelNotFound:
+        return None
 
 
 def _progress_bar() -> Callable[[float], None]:
@@ -357,6 +375,7 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_face_model(parser: argparse.ArgumentParser) -> None:
+    _add_settings_flags(parser, again=True)
     parser.add_argument(
         "--face-model", type=Path, metavar="ONNX", help="YuNet face detector, for finding faces"
     )

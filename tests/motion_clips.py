@@ -14,7 +14,7 @@ from engine.avatar.nodes import ClipSource, PreparedClip, prepare
 Picture = NDArray[np.uint8]
 SIDE = 128
 FPS = 25.0
-SETTINGS = MotionSettings(keyframe_interval=10, bridge_lengths=(2, 3), tries=1, loops_per_clip=6)
+SETTINGS = MotionSettings(keyframe_interval=10, bridge_lengths=(2, 3, 5), tries=1, loops_per_clip=6)
 
 
 @cache

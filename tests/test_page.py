@@ -148,7 +148,9 @@ def test_connect_switch_and_survive_a_killed_server(server: Server, browser: Chr
     WebDriverWait(browser, PATIENCE).until(
         lambda d: re.search(r"\d", find(d, "metric-switch").text)
     )
-    WebDriverWait(browser, PATIENCE).until(lambda d: re.search(r"2[3-7]", find(d, "metric-fps").text))
+    WebDriverWait(browser, PATIENCE).until(
+        lambda d: re.search(r"2[3-7]", find(d, "metric-fps").text)
+    )
     shot(browser, "2-gesture")
 
     find(browser, "action-wave").click()

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -423,3 +424,23 @@ def test_latencies_are_known_for_every_stage() -> None:
     assert set(reading.latency) == {*STAGES, "end_to_end"}
     assert reading.shown == reading.captured == 50
     assert sink.frames[0].stamp(SHOWN) is not None
+
+
+def test_slow_processing_is_filled_in_by_flow_at_the_display_rate() -> None:
+    """Five frames per second in, a blended picture at every tick of the display out."""
+    source = QueueSource()
+    settings = PipelineSettings(display=DisplaySettings(fps=50.0, interpolate="flow"))
+    pipeline, sink = run(source, settings=settings)
+    begun = time.monotonic()
+    for n in range(3):
+        source.push(make_frame(n, begun + n / 5, picture(64, 64, 60 * n)))
+    sink.wait_until(lambda frame: frame.sequence == 2)
+    sink.wait_for(12)
+    pipeline.stop()
+    shown = [frame for frame in sink.frames if not frame.stale]
+    times = [frame.captured_at for frame in shown]
+    assert times == sorted(times)
+    assert [frame.media_time for frame in shown] == sorted(frame.media_time for frame in shown)
+    levels = [int(frame.image.mean()) for frame in shown]
+    assert levels == sorted(levels)
+    assert len(set(levels)) > 6

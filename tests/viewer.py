@@ -79,6 +79,18 @@ class Viewer:
         await self.create(**body)
         await self.send_answer(await self.answer(codec, channel))
 
+    async def connected(self) -> None:
+        """Wait until the connection is up."""
+        up = asyncio.Event()
+
+        def check() -> None:
+            if self.peer.connectionState == "connected":
+                up.set()
+
+        self.peer.on("connectionstatechange", check)
+        check()
+        await asyncio.wait_for(up.wait(), 20)
+
     async def send_answer(self, sdp: str) -> ClientResponse:
         """Send an answer."""
         return await self.command("sdp", answer={"type": "answer", "sdp": sdp})

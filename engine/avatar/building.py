@@ -12,6 +12,11 @@ from engine.avatar.nodes import PreparedClip
 from engine.avatar.pairs import EXIT_PRICE, PairTask
 from engine.avatar.trials import MIN_TRUST
 
+_ROUGHEST_STEP = 1.0
+_USUAL_LENGTH = 2.6
+_EXITS_MORE = 1.12
+"""Keyframes are exits too, which makes this many times more of them than the spacing asks for."""
+
 
 def _run(task: PairTask) -> list[Jump]:
     return task.run()
@@ -78,21 +83,22 @@ def fitted(
 ) -> tuple[MotionSettings, dict[str, int], list[str]]:
     """Keep the pack's size within its bound when there are many states and actions.
 
-    Bridges are made shorter first, then actions wait longer, then states.
+    Bridges are made as short as their steps allow first, then actions wait longer, then states.
 
     Returns:
         The settings to use, the exits' spacing for each state and action, and warnings.
     """
     groups = {clip.node.group: clip.node.is_action for clip in clips}
-    short = settings.model_copy(update={"bridge_lengths": settings.bridge_lengths[:1]})
-    plans = [(settings, 1, 1), (short, 1, 1), *((short, times, 1) for times in (2, 4, 8))]
-    plans += [(short, 8, times) for times in (2, 4, 8)]
+    rougher = settings.model_copy(update={"max_step": max(settings.max_step, _ROUGHEST_STEP)})
+    plans = [(settings, 1, 1), (rougher, 1, 1), *((rougher, times, 1) for times in (2, 4, 8))]
+    plans += [(rougher, 8, times) for times in (2, 4, 8)]
     for chosen, action_times, state_times in plans:
         spacings = {
             group: settings.exit_spacing * (action_times if is_action else state_times)
             for group, is_action in groups.items()
         }
-        if _bridge_share(clips, chosen, spacings) <= settings.max_bridge_share:
+        usual = _USUAL_LENGTH if chosen is settings else settings.bridge_lengths[0]
+        if _bridge_share(clips, chosen, spacings, usual) <= settings.max_bridge_share:
             break
     warnings = []
     slow = sorted(group for group, spacing in spacings.items() if spacing > settings.exit_spacing)
@@ -106,15 +112,16 @@ def fitted(
 
 
 def _bridge_share(
-    clips: Sequence[PreparedClip], settings: MotionSettings, spacings: dict[str, int]
+    clips: Sequence[PreparedClip],
+    settings: MotionSettings,
+    spacings: dict[str, int],
+    usual: float,
 ) -> float:
     """Guess how many bridge pictures there will be for each picture of the clips."""
-    lengths = settings.bridge_lengths
-    usual = lengths[min(1, len(lengths) - 1)]
     total = 0.0
     for clip in clips:
-        exits = sum(1.15 / s for group, s in spacings.items() if group != clip.node.group)
-        looping = 0 if clip.node.is_action else settings.loops_per_clip * lengths[0]
+        exits = sum(_EXITS_MORE / s for group, s in spacings.items() if group != clip.node.group)
+        looping = 0 if clip.node.is_action else settings.loops_per_clip * settings.bridge_lengths[0]
         total += len(clip.played) * exits * usual + looping
     return total / max(1, sum(len(clip.played) for clip in clips))
 

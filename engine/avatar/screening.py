@@ -67,8 +67,9 @@ def screen(name: str, features: ClipFeatures, fps: float) -> Screening:
             usable &= ~found
             warnings.append(f"{name}: {_places(found, fps)} is {reason} and is left out.")
     cuts = [int(cut) for cut in _cuts(features) if usable[cut - 1] and usable[cut]]
-    if cuts:
-        places = ", ".join(f"{cut / fps:.2f} s" for cut in cuts[:5])
+    inner = [cut for cut in cuts if _CUT_NEIGHBOURS <= cut <= count - _CUT_NEIGHBOURS]
+    if inner:
+        places = ", ".join(f"{cut / fps:.2f} s" for cut in inner[:5])
         warnings.append(
             f"{name}: the picture jumps at {places} (a cut, or lost pictures). It is bridged like a"
             " loop; a clip recorded in one go looks better."

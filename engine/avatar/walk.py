@@ -150,9 +150,15 @@ class GraphWalk:
     def _wandering(self, index: int, routes: Sequence[Route]) -> Route | None:
         """Choose a loop jump, or None to go on."""
         self._forget()
-        self._seen.add((index, _since(self._recent, self._count - self._window)))
         path = tuple(self._recent)
-        familiar = {r: self._after_jump(r, self._count, path, _FORESIGHT) for r in routes}
+        self._seen.add((index, _since(path, self._count - self._window)))
+        lately = _since(path, self._count - self._window)
+        # A jump that was just taken counts as known: going round in a small circle is seen.
+        familiar = {
+            route: self._after_jump(route, self._count, path, _FORESIGHT)
+            + lately.count(route.number)
+            for route in routes
+        }
         least = min(familiar.values())
         freshest = [route for route in routes if familiar[route] == least]
         if index in self._routes.lasts:

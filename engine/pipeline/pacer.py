@@ -19,6 +19,9 @@ RELEASE_FLOOR = 0.05
 RELEASE_TIME_S = 1.0
 """... plus the excess over this many seconds, so that a long hiccup is soon made up."""
 
+SLACK_S = 0.008
+"""A delay that is longer than needed by no more than this stays: chasing it would be jitter."""
+
 LONGEST_BLEND_S = 1.0
 """Frames further apart than this are not interpolated: nothing is known of what lay between."""
 
@@ -45,10 +48,9 @@ class PlayoutDelay:
         excess = self.seconds - max(self._latencies)
         if excess <= 0.0:
             self.seconds -= excess
-        else:
-            self.seconds -= min(
-                excess, max(0.0, elapsed) * (RELEASE_FLOOR + excess / RELEASE_TIME_S)
-            )
+        elif excess > SLACK_S:
+            share = RELEASE_FLOOR + excess / RELEASE_TIME_S
+            self.seconds -= min(excess, max(0.0, elapsed) * share)
 
 
 class RateCap:

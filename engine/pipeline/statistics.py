@@ -13,6 +13,12 @@ KEPT = 256
 
 RATE_WINDOW_S = 2.0
 
+GROUP_S = 0.1
+"""Events closer together are counted as a group."""
+
+QUIET_S = 0.5
+"""After so long without an event the rate falls."""
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:
@@ -69,11 +75,11 @@ class Snapshot:
 
 
 class RateMeter:
-    """Events per second over the last two seconds."""
+    """Events per second over the last two seconds, in constant memory."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._marks: deque[tuple[float, int]] = deque()
+        self._groups: deque[tuple[float, int]] = deque()
         self._lock = threading.Lock()
         self.total = 0
 
@@ -82,22 +88,30 @@ class RateMeter:
         now = self._clock()
         with self._lock:
             self.total += count
-            self._marks.append((now, count))
+            if self._groups and now - self._groups[-1][0] < GROUP_S:
+                start, before = self._groups.pop()
+                self._groups.append((start, before + count))
+            else:
+                self._groups.append((now, count))
             self._forget(now)
 
     def rate(self) -> float:
-        """Events per second."""
+        """Events per second: those from the start of the first group until that of the last."""
         now = self._clock()
         with self._lock:
             self._forget(now)
-            if not self._marks:
+            if not self._groups:
                 return 0.0
-            counted = sum(count for _, count in self._marks) - self._marks[0][1]
-            return counted / max(now - self._marks[0][0], 1e-3) if counted else 0.0
+            groups = list(self._groups)
+        counted = sum(count for _, count in groups)
+        if now - groups[-1][0] > QUIET_S:
+            return counted / (now - groups[0][0])
+        elapsed = groups[-1][0] - groups[0][0]
+        return (counted - groups[-1][1]) / elapsed if elapsed > 0.0 else 0.0
 
     def _forget(self, now: float) -> None:
-        while self._marks and self._marks[0][0] < now - RATE_WINDOW_S:
-            self._marks.popleft()
+        while self._groups and self._groups[0][0] < now - RATE_WINDOW_S:
+            self._groups.popleft()
 
 
 class Statistics:

@@ -1,5 +1,6 @@
 """Chromium: from POST /streams to the first picture, from a command to its picture, cadence."""
 
+import itertools
 import random
 import statistics
 import tempfile
@@ -97,8 +98,8 @@ def _cadence(browser: Chrome, seconds: float) -> list[Row]:
     time.sleep(seconds)
     frames = browser.execute_script("return viewer.frames")
     after = _call(browser, "viewer.report()")
-    gaps = [b[0] - a[0] for a, b in zip(frames, frames[1:], strict=False)]
-    rtp = [(b[1] - a[1]) % 2**32 for a, b in zip(frames, frames[1:], strict=False)]
+    gaps = [b[0] - a[0] for a, b in itertools.pairwise(frames)]
+    rtp = [(b[1] - a[1]) % 2**32 for a, b in itertools.pairwise(frames)]
     freezes = after.get("freezeCount", 0) - before.get("freezeCount", 0)
     dropped = after.get("framesDropped", 0) - before.get("framesDropped", 0)
     low, high = percentile(gaps, 5), percentile(gaps, 95)

@@ -44,7 +44,7 @@ def run(quick: bool = False) -> list[Row]:
             check=True,
             capture_output=True,
             text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),  # noqa: PLW1509
+            preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds, length, h264, vp8 = map(float, done.stdout.split())

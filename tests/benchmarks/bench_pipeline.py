@@ -27,6 +27,7 @@ from engine.pipeline.settings import (
 from processors.chain import Chain
 from processors.registry import ProcessorContext, build_processor
 from tests.benchmarks.pipeline_parts import (
+    Counter,
     Meter,
     RateSource,
     Work,
@@ -320,7 +321,10 @@ def memory(frames: int) -> list[Row]:
 
     chain = Chain([build_processor("mirror", ProcessorSettings())])
     settings = PipelineSettings(workers=4, batch_size=4, display=AT_ONCE)
-    run_pipeline(RateSource(frames, None, make=make), chain, settings)
+    counter = Counter()
+    pipeline = Pipeline(RateSource(frames, None, make=make), chain, [counter], settings)
+    pipeline.start()
+    pipeline.wait()
     grown = (readings[-1] - readings[1]) / 1e6
     return [
         Row(

@@ -27,8 +27,8 @@ async def _main(address: str, avatar: str, count: int, seconds: float) -> None:
         viewers = [Viewer(http, address) for _ in range(count)]
         for viewer in viewers:
             await viewer.connect(video_id=avatar, codec="video/H264")
-            while viewer.peer.connectionState != "connected":
-                await asyncio.sleep(0.01)
+            assert viewer.track is not None
+            await viewer.connected()
         print("connected", flush=True)
         await asyncio.sleep(seconds)
         received = 0

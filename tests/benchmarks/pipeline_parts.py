@@ -103,6 +103,19 @@ class Meter:
         return [b[2] - a[2] for a, b in pairwise(self.rows) if a[2] > settled]
 
 
+class Counter:
+    """A sink that keeps nothing but the number of frames."""
+
+    name = "counter"
+    shown = 0
+
+    def show(self, frame: Frame) -> None:
+        self.shown += 1
+
+    def close(self) -> None:
+        pass
+
+
 class Work:
     """A processing step that takes a scripted time and changes nothing.
 
