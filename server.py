@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The command line of avatar-server, and the only place where its parts are wired together."""
+"""The commands of avatar-server, and the only place where its parts are wired together."""
 
 import argparse
 import asyncio
@@ -10,11 +10,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from aiohttp import web
 from pydantic import ValidationError
 
@@ -25,85 +27,82 @@ from engine.pipeline.statistics import Statistics
 from engine.settings import Settings
 from engine.settings_file import KeyPath, load
 from processors.model_files import ModelNotFound, find_model
-from processors.registry import ProcessorContext, processor_factories
+from processors.registry import ProcessorContext, build_chain, processor_factories
+from transport.command_line import FLAGS, Command, make_parser
 from transport.http.app import make_app
 from transport.http.version import VERSION
 from transport.processed import ProcessedStreams
 from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
+from transport.webrtc.live import LiveEncoder
 
 ROOT = Path(__file__).resolve().parent
 DEFAULT_CONFIG = ROOT / "config.yaml"
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+LIVE_NAME = "live"
+"""Under this id the page shows what ``live --output webrtc`` sends."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the process's exit code."""
-    options = _parser().parse_args(arguments)
+    options = make_parser(COMMANDS, VERSION).parse_args(arguments)
     try:
-        command: Callable[[argparse.Namespace], int] = options.command
+        command: Command = options.command
         return command(options)
     except AvatarServerError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE if isinstance(error, SettingsError) else EXIT_ERROR
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
 
 
 # Settings.
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def load_settings(options: argparse.Namespace) -> Settings:
     """Load the settings; relative folders are taken from where config.yaml lies."""
     path: Path = options.config or DEFAULT_CONFIG
-    overrides: dict[KeyPath, Any] = {}
-    for flag, key_path in _FLAGS.items():
-        value = getattr(options, flag, None)
-        if value is not None:
-            overrides[key_path] = value
+    overrides: dict[KeyPath, Any] = {
+        key_path: getattr(options, flag) for flag, key_path in FLAGS.items() if flag in options
+    }
     for text in options.set:
         key, equals, value = text.partition("=")
         if not equals:
             raise SettingsError(f"--set {text}: expected SECTION.KEY=VALUE.")
-        overrides[tuple(key.split("."))] = _yaml_value(value)
+        overrides[tuple(key.split("."))] = yaml.safe_load(value)
     found = load(path if path.exists() or options.config else None, os.environ, overrides)
-    base = path.resolve().parent
-    avatars = found.avatars
-    absolute = avatars.model_copy(
+    return _absolute(found, path.resolve().parent)
+
+
+def _absolute(settings: Settings, base: Path) -> Settings:
+    avatars, live = settings.avatars, settings.live
+    return settings.model_copy(
         update={
-            "folder": base / avatars.folder,
-            "cache": base / avatars.cache,
-            "allowed_folders": tuple(base / folder for folder in avatars.allowed_folders),
+            "avatars": avatars.model_copy(
+                update={
+                    "folder": base / avatars.folder,
+                    "cache": base / avatars.cache,
+                    "allowed_folders": tuple(base / path for path in avatars.allowed_folders),
+                }
+            ),
+            "live": live.model_copy(
+                update={"allowed_folders": tuple(base / path for path in live.allowed_folders)}
+            ),
+            "processors": settings.processors.model_copy(
+                update={"models": base / settings.processors.models}
+            ),
+            "output": settings.output.model_copy(update={"folder": base / settings.output.folder}),
         }
     )
-    processors = found.processors.model_copy(update={"models": base / found.processors.models})
-    output = found.output.model_copy(update={"folder": base / found.output.folder})
-    return found.model_copy(
-        update={"avatars": absolute, "processors": processors, "output": output}
-    )
-
-
-def _yaml_value(text: str) -> Any:
-    import yaml
-
-    return yaml.safe_load(text)
-
-
-_FLAGS: dict[str, KeyPath] = {
-    "host": ("server", "host"),
-    "port": ("server", "port"),
-    "videos": ("avatars", "folder"),
-    "idle_video": ("avatars", "idle_video"),
-    "gesture_video": ("avatars", "gesture_video"),
-    "log_level": ("log", "level"),
-}
 
 
 def check_config(options: argparse.Namespace) -> int:
-    """Validate the settings and say where they come from."""
-    settings = _settings(options)
+    """Validate the settings."""
+    settings = load_settings(options)
     print(f"{options.config or DEFAULT_CONFIG}: valid")
     if options.show:
         print(json.dumps(settings.model_dump(mode="json"), indent=2))
@@ -113,9 +112,38 @@ def check_config(options: argparse.Namespace) -> int:
 # Serving.
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A running server.
+
+    Attributes:
+        address: Where the page is.
+        processed: Its processed streams.
+    """
+
+    address: str
+    processed: ProcessedStreams
+
+
 def serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
-    settings = _settings(options)
+    settings = load_settings(options)
+    _start_logging(settings)
+
+    async def until_stopped(parts: Parts) -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        print(f"avatar-server {VERSION}: open {parts.address}", flush=True)
+        await stop.wait()
+        logging.getLogger("server").info("stopping")
+
+    with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
+        runner.run(_serve(settings, until_stopped))
+    return 0
+
+
+def _start_logging(settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log.level.upper(),
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
@@ -123,12 +151,10 @@ def serve(options: argparse.Namespace) -> int:
     )
     for noisy in ("aioice", "aiortc", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    with asyncio.Runner(loop_factory=_loop_factory(settings.server.uvloop)) as runner:
-        return runner.run(_serve(settings))
 
 
-def _loop_factory(wanted: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if wanted:
+def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if settings.server.uvloop:
         with contextlib.suppress(ImportError):
             import uvloop
 
@@ -137,39 +163,29 @@ def _loop_factory(wanted: bool) -> Callable[[], asyncio.AbstractEventLoop] | Non
     return None
 
 
-async def _serve(settings: Settings) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def _serve(settings: Settings, body: Callable[[Parts], Awaitable[None]]) -> None:
+    """Run the server for as long as ``body`` does."""
     library = AvatarLibrary(settings.avatars, _ProgressLog())
+    processed = ProcessedStreams(
+        settings.live, settings.pipeline, lambda s: _factories(settings, s), library
+    )
+    wait = settings.avatars.compile_wait
+    streams = StreamRegistry(library, processed, settings.streams, settings.webrtc, wait)
+    publishers = PublisherRegistry(processed, settings.streams, settings.webrtc)
     runner = web.AppRunner(
-        _make_app(settings, library),
+        make_app(settings.server, library, streams, processed, publishers),
         access_log=None,
         shutdown_timeout=settings.server.shutdown_seconds,
     )
     await runner.setup()
     try:
-        address = await _listen(runner, settings)
-        print(f"avatar-server {VERSION}: open {address}", flush=True)
-        await stop.wait()
-        logging.getLogger("server").info("stopping")
+        await body(Parts(await _listen(runner, settings), processed))
     finally:
-        # A second signal, or Ctrl-C, must not cut the goodbye short.
         await runner.cleanup()
-    return 0
 
 
-def _make_app(settings: Settings, library: AvatarLibrary) -> web.Application:
-    def factories(statistics: Statistics) -> Mapping[str, Callable[[], Processor]]:
-        return processor_factories(settings.processors, ProcessorContext(statistics.snapshot))
-
-    processed = ProcessedStreams(settings.live, settings.pipeline, factories, library)
-    streams = StreamRegistry(
-        library, processed, settings.streams, settings.webrtc, settings.avatars.compile_wait
-    )
-    publishers = PublisherRegistry(processed, settings.streams, settings.webrtc)
-    return make_app(settings.server, library, streams, processed, publishers)
+def _factories(settings: Settings, statistics: Statistics) -> Mapping[str, Callable[[], Processor]]:
+    return processor_factories(settings.processors, ProcessorContext(statistics.snapshot))
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> str:
@@ -206,6 +222,112 @@ class _ProgressLog:
             self._log.info("%s: compiling, %d %%", entry.id, step * 20)
 
 
+# Processing.
+
+
+def live(options: argparse.Namespace) -> int:
+    """Process a camera, a file or a test chart to a window, browsers, a file."""
+    from transport.outputs.live import LiveRun
+
+    settings = load_settings(options)
+    _start_logging(settings)
+    outputs = options.output or ["window"]
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with contextlib.ExitStack() as stack:
+        server = None
+        if "webrtc" in outputs:
+            server = stack.enter_context(_server_thread(settings))
+        encoder = LiveEncoder(LIVE_NAME, server[0], settings.live) if server else None
+        run = LiveRun(
+            settings.pipeline,
+            [output for output in outputs if output != "webrtc"],
+            settings.output,
+            lambda statistics: _factories(settings, statistics),
+            extra_sinks=[encoder] if encoder else [],
+        )
+        if server and encoder:
+            loop, parts = server
+            loop.call_soon_threadsafe(
+                parts.processed.adopt, LIVE_NAME, run.pipeline, run.control, encoder
+            )
+            print(f"avatar-server {VERSION}: open {parts.address}?avatar={LIVE_NAME}", flush=True)
+        run.run(stop)
+    return 0
+
+
+@contextlib.contextmanager
+def _server_thread(settings: Settings) -> Iterator[tuple[asyncio.AbstractEventLoop, Parts]]:
+    """Run a server on a thread of its own: windows want the main one."""
+    started = threading.Event()
+    found: list[tuple[asyncio.AbstractEventLoop, Parts, asyncio.Event]] = []
+    failure: list[BaseException] = []
+
+    async def until_stopped(parts: Parts) -> None:
+        stop = asyncio.Event()
+        found.append((asyncio.get_running_loop(), parts, stop))
+        started.set()
+        await stop.wait()
+
+    def run() -> None:
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
+                runner.run(_serve(settings, until_stopped))
+        except BaseException as error:  # noqa: BLE001 - raised again on the main thread
+            failure.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=run, name="server")
+    thread.start()
+    started.wait()
+    if failure:
+        thread.join()
+        raise failure[0]
+    loop, parts, stop = found[0]
+    try:
+        yield loop, parts
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+def render_file(options: argparse.Namespace) -> int:
+    """Process a video file into another, every frame, with its sound."""
+    from transport.outputs.render import Progress, RenderOptions, progress_line, render
+
+    settings = load_settings(options)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    names = settings.pipeline.processors
+    chain = build_chain(names, _factories(settings, Statistics()), settings.pipeline.bypass_after)
+
+    def report(progress: Progress) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{progress_line(progress)}\033[K", end="", file=sys.stderr)
+
+    try:
+        result = render(
+            options.source_file,
+            options.target_file,
+            chain,
+            RenderOptions(
+                tuple(names), settings.pipeline.batch_size, options.crf, overwrite=options.overwrite
+            ),
+            stop,
+            report,
+        )
+    finally:
+        chain.close()
+    ending = "stopped; the same command goes on" if result.stopped else "done"
+    resumed = f", {result.resumed_from} of them from before" if result.resumed_from else ""
+    withheld = f", {result.withheld} withheld (black)" if result.withheld else ""
+    print(f"\r{options.target_file}: {result.frames} frames{resumed}{withheld}, {ending}")
+    return result.exit_code
+
+
 # Clips.
 
 
@@ -222,14 +344,14 @@ def prepare_clip(options: argparse.Namespace) -> int:
         flag = str(first["loc"][0])
         raise SettingsError(f"--{flag}: {first['msg']}, found {first['input']!r}.") from None
     info = prepare.prepare(
-        options.source,
-        options.target,
+        options.source_file,
+        options.target_file,
         preparation,
         crf=options.crf,
         face_model=_face_model(options),
         on_progress=_progress_bar(),
     )
-    print(f"\r{options.target}: {info.width}x{info.height}, {info.duration:.1f} s")
+    print(f"\r{options.target_file}: {info.width}x{info.height}, {info.duration:.1f} s")
     return 0
 
 
@@ -262,22 +384,17 @@ def _size(text: str) -> tuple[int, int]:
     try:
         return int(width), int(height or width)
     except ValueError:
-        raise ClipError(f"--size {text}: expected 512 or 1280x720.") from None
+        raise SettingsError(f"--size {text}: expected 512 or 1280x720.") from None
 
 
 def _face_model(options: argparse.Namespace) -> Path | None:
     """Return the face detector that was named, or the one in the folder of models, if any."""
     if options.face_model is not None:
-        found: Path = options.face_model
-        return found
-    settings = _settings(options)
+        named: Path = options.face_model
+        return named
+    section = load_settings(options).processors
     try:
-        return find_model(
-            settings.processors.anonymise.model,
-            settings.processors.models,
-            os.environ,
-            "face detector",
-        )
+        return find_model(section.anonymise.model, section.models, os.environ, "face detector")
     except ModelNotFound:
         return None
 
@@ -293,93 +410,14 @@ def _progress_bar() -> Callable[[float], None]:
     return show
 
 
-# The parser.
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="server.py",
-        description="Real-time avatars and live video over WebRTC. Without a command it serves.",
-    )
-    parser.add_argument("--version", action="version", version=f"avatar-server {VERSION}")
-    parser.set_defaults(command=serve)
-    _add_settings_flags(parser)
-    _add_serve_flags(parser)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-
-    check = commands.add_parser("check-config", help=check_config.__doc__)
-    check.add_argument("--show", action="store_true", help="print all values as JSON")
-    _add_settings_flags(check, again=True)
-    check.set_defaults(command=check_config)
-
-    clips = commands.add_parser("clips", help="look at clips and prepare them for avatars")
-    actions = clips.add_subparsers(title="actions", metavar="ACTION", required=True)
-    _add_prepare(actions.add_parser("prepare", help=prepare_clip.__doc__))
-    inspect = actions.add_parser("inspect", help=inspect_clips.__doc__)
-    inspect.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    inspect.add_argument("--json", action="store_true", help="print JSON")
-    _add_face_model(inspect)
-    inspect.set_defaults(command=inspect_clips)
-    return parser
-
-
-def _add_settings_flags(parser: argparse.ArgumentParser, again: bool = False) -> None:
-    # A default in a subparser would overwrite what was given before the command's name.
-    default: Any = argparse.SUPPRESS if again else None
-    parser.add_argument(
-        "--config", type=Path, default=default, help="settings file (default: config.yaml)"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=default if again else [],
-        metavar="SECTION.KEY=VALUE",
-        help="override one setting; may be repeated",
-    )
-
-
-def _add_serve_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", help="address to listen on")
-    parser.add_argument("--port", type=int, help="port to listen on")
-    parser.add_argument("--videos", type=Path, help="folder of the avatars")
-    parser.add_argument("--idle-video", help="clip while silent (with --gesture-video)")
-    parser.add_argument("--gesture-video", help="clip while speaking (with --idle-video)")
-    parser.add_argument("--log-level", help="debug, info, warning or error")
-
-
-def _add_prepare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="IN")
-    parser.add_argument("target", type=Path, metavar="OUT")
-    add = parser.add_argument
-    add("--size", default="512", help="512 or 1280x720 (default: %(default)s)")
-    add("--fps", type=Fraction, default=Fraction(25), help="pictures per second (default: 25)")
-    add("--start", type=float, default=0.0, metavar="SECONDS", help="leave out the beginning")
-    add("--duration", type=float, metavar="SECONDS", help="keep this much (default: all)")
-    add("--brightness", type=float, default=0.0, help="-1 to 1 (default: 0)")
-    add("--contrast", type=float, default=1.0, help="1 changes nothing (default)")
-    add("--saturation", type=float, default=1.0, help="1 changes nothing (default)")
-    add(
-        "--sharpen",
-        type=float,
-        nargs="?",
-        const=0.6,
-        default=0.0,
-        metavar="AMOUNT",
-        help="sharpen, by 0.6 if no amount is given",
-    )
-    add("--stabilize", action="store_true", help="hold the background still")
-    add("--crop", choices=("center", "face"), default="center", help="what to keep in the frame")
-    add("--crf", type=int, default=18, help="quality, smaller is better (default: 18)")
-    _add_face_model(parser)
-    parser.set_defaults(command=prepare_clip)
-
-
-def _add_face_model(parser: argparse.ArgumentParser) -> None:
-    _add_settings_flags(parser, again=True)
-    parser.add_argument(
-        "--face-model", type=Path, metavar="ONNX", help="YuNet face detector, for finding faces"
-    )
-
+COMMANDS: Mapping[str, Command] = {
+    "serve": serve,
+    "live": live,
+    "render": render_file,
+    "clips prepare": prepare_clip,
+    "clips inspect": inspect_clips,
+    "check-config": check_config,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

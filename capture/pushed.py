@@ -1,9 +1,10 @@
 """A source that is given its frames, e.g. by a WebRTC receiver on the event loop."""
 
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.clock import Clock, monotonic
 from engine.pipeline.frame import Frame, Image
@@ -16,8 +17,8 @@ HELD = 2
 class Convertible(Protocol):
     """A picture that is not an array yet, such as ``av.VideoFrame``."""
 
-    def to_ndarray(self, *, format: str) -> Image:  # noqa: A002 - PyAV's name for it
-        """The picture in a pixel format."""
+    def to_ndarray(self, **options: Any) -> npt.NDArray[Any]:
+        """The picture in the pixel format ``format``."""
 
 
 class PushedSource:
@@ -105,4 +106,4 @@ class PushedSource:
 def _as_image(picture: Image | Convertible) -> Image:
     if isinstance(picture, np.ndarray):
         return picture
-    return picture.to_ndarray(format="bgr24")
+    return picture.to_ndarray(format="bgr24").view(np.uint8)

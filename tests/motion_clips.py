@@ -22,7 +22,7 @@ def _pattern(seed: int) -> Picture:
     noise = np.random.default_rng(seed).uniform(60.0, 180.0, (SIDE, SIDE)).astype(np.float32)
     soft = cv2.GaussianBlur(noise, (0, 0), 4.0)
     spread = (soft - soft.mean()) * 6.0 + 120.0
-    return np.clip(spread, 30, 220).astype(np.uint8)
+    return np.asarray(np.clip(spread, 30, 220), np.uint8)
 
 
 def drawn(sway: float, lift: float = 0.0, seed: int = 1) -> Picture:

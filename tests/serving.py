@@ -43,6 +43,13 @@ def avatar_settings(root: Path) -> AvatarSettings:
     )
 
 
+def server_flags(root: Path) -> list[str]:
+    """Return command-line flags that make a server process use these settings."""
+    settings = avatar_settings(root)
+    values = [f"avatars.cache={settings.cache}", f"avatars.size={settings.size}"]
+    return ["--videos", str(settings.folder), *(x for v in values for x in ("--set", v))]
+
+
 def make_demo(root: Path) -> None:
     """Write and compile the avatar ``demo``: dark when idle, bright in gesture, grey in wave."""
     folder = root / "videos" / "demo"

@@ -76,7 +76,7 @@ def test_no_pictures_and_unchanged_ends() -> None:
 
 def test_landmarks_start_the_search_for_motion() -> None:
     marks = np.array([[100, 90], [150, 90], [125, 120], [105, 150], [145, 150]], np.float32)
-    flows = aligning_flows(marks, marks + np.float32([10, 4]), (256, 256))
+    flows = aligning_flows(marks, np.add(marks, (10, 4), dtype=np.float32), (256, 256))
     assert flows is not None
     assert flows[0][120, 125] == pytest.approx([10, 4], abs=0.5)
     assert flows[1][124, 135] == pytest.approx([-10, -4], abs=0.5)

@@ -14,14 +14,8 @@ from engine.pipeline.frame import Frame
 from processors.chain import Chain
 from tests.clipmaking import numbered, numbered_clip, quartered, read_number, write_clip
 from tests.pipeline_fakes import FakeClock, FunctionTransform
-from transport.outputs.render import (
-    OutputExists,
-    Progress,
-    RenderOptions,
-    RenderResult,
-    progress_line,
-    render,
-)
+from transport.outputs.render import Progress, RenderResult, progress_line, render
+from transport.outputs.render_notes import OutputExists, RenderOptions
 
 OPTIONS = RenderOptions(processors=("none",), crf=12)
 

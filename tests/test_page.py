@@ -1,11 +1,8 @@
 """The page in a real Chromium, against a real server process. Screenshots: build/screenshots/."""
 
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,55 +13,21 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests import chromium as browsers
-from tests.serving import avatar_settings, make_demo
+from tests.processes import ROOT, ServerProcess
+from tests.serving import make_demo, server_flags
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
-ROOT = Path(__file__).resolve().parent.parent
 SHOTS = ROOT / "build" / "screenshots"
 PATIENCE = 40
 
 
-class Server:
-    """A server process that can be killed and started again on the same port."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self._process: subprocess.Popen[str] | None = None
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
-
-    def start(self) -> None:
-        settings = avatar_settings(self._root)
-        flags = ["--port", str(self.port), "--videos", str(settings.folder)]
-        flags += ["--set", f"avatars.cache={settings.cache}", "--set", "avatars.size=64x64"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", str(ROOT / "server.py"), *flags],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert re.search(r"open http://", line), line
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        assert self._process is not None
-        self._process.send_signal(number)
-        code = self._process.wait(10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        self._process = None
-        return code
-
-    def stop_if_running(self) -> None:
-        if self._process is not None:
-            self.stop(signal.SIGKILL)
+def make_server(root: Path, **environ: str) -> ServerProcess:
+    """Make a server on one port, so that it comes back at the same address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return ServerProcess("--port", str(port), *server_flags(root), environ=environ)
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +39,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def server(root: Path) -> Iterator[Server]:
-    server = Server(root)
-    server.start()
+def server(root: Path) -> Iterator[ServerProcess]:
+    server = make_server(root).start()
     yield server
     server.stop_if_running()
 
@@ -134,8 +96,8 @@ def no_errors(driver: Chrome) -> None:
     assert [message for message in severe if "net::ERR" not in message] == []
 
 
-def test_connect_switch_and_survive_a_killed_server(server: Server, browser: Chrome) -> None:
-    browser.get(server.address)
+def test_connect_switch_and_survive_a_killed_server(server: ServerProcess, browser: Chrome) -> None:
+    browser.get(server.address + "/")
     find(browser, "avatar-demo")
     shot(browser, "1-choose")
     find(browser, "connect").click()
@@ -166,8 +128,8 @@ def test_connect_switch_and_survive_a_killed_server(server: Server, browser: Chr
     no_errors(browser)
 
 
-def test_the_keyboard_is_enough(server: Server, browser: Chrome) -> None:
-    browser.get(server.address)
+def test_the_keyboard_is_enough(server: ServerProcess, browser: Chrome) -> None:
+    browser.get(server.address + "/")
     find(browser, "connect")
     body = browser.find_element("tag name", "body")
     body.send_keys("c")
@@ -184,33 +146,33 @@ def test_the_keyboard_is_enough(server: Server, browser: Chrome) -> None:
     no_errors(browser)
 
 
-def test_closing_the_page_ends_the_stream(server: Server, browser: Chrome) -> None:
-    browser.get(server.address + "?autoconnect=1")
+def test_closing_the_page_ends_the_stream(server: ServerProcess, browser: Chrome) -> None:
+    browser.get(server.address + "/?autoconnect=1")
     wait_for(browser, "connected")
     browser.get("about:blank")
-    browser.get(server.address + "streams")
+    browser.get(server.address + "/streams")
     WebDriverWait(browser, PATIENCE).until(
         lambda d: d.refresh() or d.find_element("tag name", "body").text.strip() == "[]"
     )
 
 
-def test_a_graceful_stop_is_told_and_survived(server: Server, browser: Chrome) -> None:
-    browser.get(server.address + "?autoconnect=1")
+def test_a_graceful_stop_is_told_and_survived(server: ServerProcess, browser: Chrome) -> None:
+    browser.get(server.address + "/?autoconnect=1")
     wait_for(browser, "connected")
-    assert server.stop(signal.SIGTERM) == 0
+    assert server.stop()[0] == 0
     wait_for(browser, "reconnecting")
     server.start()
     wait_for(browser, "connected")
     no_errors(browser)
 
 
-def test_spanish_on_a_phone(server: Server) -> None:
+def test_spanish_on_a_phone(server: ServerProcess) -> None:
     with browsers.chromium("--force-device-scale-factor=2", languages=("es-ES", "es")) as driver:
         driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True},
         )
-        driver.get(server.address)
+        driver.get(server.address + "/")
         assert driver.find_element("tag name", "html").get_attribute("lang") == "es"
         assert "Conectar" in find(driver, "connect").text
         find(driver, "connect").click()
@@ -223,17 +185,12 @@ def test_spanish_on_a_phone(server: Server) -> None:
 
 
 def test_an_error_is_said_in_words(root: Path, browser: Chrome) -> None:
-    server = Server(root)
-    os.environ["AVATAR_STREAMS__MAX_STREAMS"] = "1"
+    server = make_server(root, AVATAR_STREAMS__MAX_STREAMS="1").start()
     try:
-        server.start()
-    finally:
-        del os.environ["AVATAR_STREAMS__MAX_STREAMS"]
-    try:
-        browser.get(server.address + "?autoconnect=1")
+        browser.get(server.address + "/?autoconnect=1")
         wait_for(browser, "connected")
         browser.switch_to.new_window("tab")
-        browser.get(server.address)
+        browser.get(server.address + "/")
         find(browser, "connect").click()
         WebDriverWait(browser, PATIENCE).until(lambda d: find(d, "error").text.strip())
         assert "503" not in find(browser, "error").text

@@ -428,7 +428,7 @@ def test_latencies_are_known_for_every_stage() -> None:
 
 def test_slow_processing_is_filled_in_by_flow_at_the_display_rate() -> None:
     """Five frames per second in, a blended picture at every tick of the display out."""
-    source = QueueSource()
+    source = QueueSource(live=False)
     settings = PipelineSettings(display=DisplaySettings(fps=50.0, interpolate="flow"))
     pipeline, sink = run(source, settings=settings)
     begun = time.monotonic()

@@ -2,14 +2,12 @@
 
 import json
 import os
-import re
-import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,10 +16,10 @@ from aiohttp import ClientSession
 
 import server
 from tests.fakes import flat_clip
-from tests.serving import avatar_settings, make_demo
+from tests.processes import ROOT, ServerProcess
+from tests.serving import make_demo, server_flags
 from tests.viewer import Viewer
-
-ROOT = Path(__file__).resolve().parent.parent
+from transport.command_line import make_parser
 
 
 def run(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -36,36 +34,25 @@ def run(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def start(*arguments: str) -> tuple["subprocess.Popen[str]", str]:
-    process = subprocess.Popen(
-        [sys.executable, "-u", str(ROOT / "server.py"), "--port", "0", *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    assert process.stdout is not None
-    match = re.search(r"open (http://\S+)/", process.stdout.readline())
-    assert match is not None
-    return process, match[1]
-
-
-def flags(root: Path) -> list[str]:
-    settings = avatar_settings(root)
-    places = [f"avatars.cache={settings.cache}", "avatars.size=64x64"]
-    return ["--videos", str(settings.folder), *(x for p in places for x in ("--set", p))]
-
-
-def stop(process: "subprocess.Popen[str]") -> tuple[int, float]:
-    began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    code = process.wait(15)
-    assert process.stdout is not None
-    process.stdout.close()
-    return code, time.monotonic() - began
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server that is not started yet, with its folders in ``tmp_path``."""
+    process = ServerProcess("--port", "0", *server_flags(tmp_path))
+    yield process
+    process.stop_if_running()
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["check-config"], ["clips"], ["clips", "prepare"], ["clips", "inspect"]]
+    "arguments",
+    [
+        [],
+        ["check-config"],
+        ["clips"],
+        ["clips", "prepare"],
+        ["clips", "inspect"],
+        ["live"],
+        ["render"],
+    ],
 )
 def test_help_is_there(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
@@ -105,8 +92,9 @@ def test_a_bad_set_flag_is_explained(value: str, capsys: pytest.CaptureFixture[s
 
 def test_relative_folders_are_taken_from_the_config_file(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("avatars: {folder: mine, cache: /elsewhere}\n")
-    options = server._parser().parse_args(["--config", str(tmp_path / "c.yaml")])
-    found = server._settings(options)
+    path = str(tmp_path / "c.yaml")
+    options = make_parser(server.COMMANDS, "0").parse_args(["--config", path])
+    found = server.load_settings(options)
     assert found.avatars.folder == tmp_path / "mine"
     assert found.avatars.cache == Path("/elsewhere")
 
@@ -116,26 +104,26 @@ def test_a_port_in_use_is_explained(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = run("--port", str(port), *flags(tmp_path))
+        done = run("--port", str(port), *server_flags(tmp_path))
     assert done.returncode == 2
     assert f"Port {port} is in use. Take another: --port {port + 1}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_an_address_that_is_not_ours_is_explained(tmp_path: Path) -> None:
-    done = run("--host", "203.0.113.1", *flags(tmp_path))
+    done = run("--host", "203.0.113.1", *server_flags(tmp_path))
     assert done.returncode == 2
     assert "Cannot listen on 203.0.113.1" in done.stderr
 
 
-async def test_sigterm_ends_streams_and_the_process(tmp_path: Path) -> None:
+async def test_sigterm_ends_streams_and_the_process(tmp_path: Path, running: ServerProcess) -> None:
     make_demo(tmp_path)
-    process, address = start(*flags(tmp_path))
+    running.start()
     async with ClientSession() as http:
-        viewer = Viewer(http, address)
+        viewer = Viewer(http, running.address)
         await viewer.connect(video_id="demo")
         await viewer.frame()
-        code, seconds = stop(process)
+        code, seconds = running.stop()
         assert code == 0
         assert seconds < 5
         while not (event := await viewer.event()).startswith("stream/closing"):
@@ -144,19 +132,21 @@ async def test_sigterm_ends_streams_and_the_process(tmp_path: Path) -> None:
         await viewer.close()
 
 
-def test_sigterm_while_an_avatar_compiles_leaves_no_worker(tmp_path: Path) -> None:
+def test_sigterm_while_an_avatar_compiles_leaves_no_worker(
+    tmp_path: Path, running: ServerProcess
+) -> None:
     folder = tmp_path / "videos" / "long"
     folder.mkdir(parents=True)
     for name in ("idle", "gesture"):
         flat_clip(folder / f"{name}.mp4", 60, 60)
-    process, address = start(*flags(tmp_path))
+    address, pid = running.start().address, running.pid
     while True:
         with urllib.request.urlopen(address + "/avatars") as response:
             if json.load(response)[0]["progress"] > 0:
                 break
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     assert children
-    code, seconds = stop(process)
+    code, seconds = running.stop()
     assert code == 0
     assert seconds < 5
     assert [child for child in children if Path(f"/proc/{child}").exists()] == []
@@ -173,7 +163,7 @@ def test_clips_inspect_and_prepare(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "text.mp4").write_text("not a video")
     assert server.main(["clips", "inspect", str(tmp_path / "text.mp4"), "--json"]) == 1
     assert "text.mp4" in json.loads(capsys.readouterr().out)[0]["error"]
-    assert server.main([*arguments[:4], "--size", "big"]) == 1
+    assert server.main([*arguments[:4], "--size", "big"]) == 2
     assert "expected 512 or 1280x720" in capsys.readouterr().err
 
 
@@ -186,18 +176,20 @@ def test_importing_the_server_loads_no_heavy_package() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_sigterm_while_a_viewer_waits_for_a_compilation(tmp_path: Path) -> None:
+def test_sigterm_while_a_viewer_waits_for_a_compilation(
+    tmp_path: Path, running: ServerProcess
+) -> None:
     folder = tmp_path / "videos" / "long"
     folder.mkdir(parents=True)
     for name in ("idle", "gesture"):
         flat_clip(folder / f"{name}.mp4", 60, 60)
-    process, address = start(*flags(tmp_path))
+    address = running.start().address
     body = json.dumps({"video_id": "long"}).encode()
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(lambda: urllib.request.urlopen(address + "/streams", data=body))
         while urllib.request.urlopen(address + "/avatars").read().find(b'"progress": 0.0,') >= 0:
             pass
-        code, seconds = stop(process)
+        code, seconds = running.stop()
         assert (code, seconds < 5) == (0, True)
         with pytest.raises(urllib.error.HTTPError) as refused:
             waiting.result()

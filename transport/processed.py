@@ -45,13 +45,14 @@ class TooManyPipelines(Unavailable):
 
 @dataclass(eq=False)
 class Shared:
-    """A pipeline and who watches it."""
+    """A pipeline and who watches it; a kept one goes on without viewers."""
 
     key: tuple[str, ...]
     pipeline: Pipeline
     control: PipelineControl
     encoder: LiveEncoder
     viewers: int = 0
+    kept: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def states(self) -> AvatarSource | None:
@@ -85,6 +86,7 @@ class ProcessedStreams:
         self._library = library
         self._clock = clock
         self._shared: dict[tuple[str, ...], Shared] = {}
+        self._adopted: dict[str, Shared] = {}
         self._publishers: dict[str, PushedSource] = {}
         self._numbers = itertools.count(1)
         self._stopping: set[asyncio.Task[None]] = set()
@@ -104,6 +106,19 @@ class ProcessedStreams:
         if source is not None:
             source.end()
 
+    # Pipelines that somebody else runs.
+
+    def adopt(
+        self, name: str, pipeline: Pipeline, control: PipelineControl, encoder: LiveEncoder
+    ) -> None:
+        """Let viewers watch a pipeline under a name, as if it were an avatar's id."""
+        self._adopted[name] = Shared((name,), pipeline, control, encoder, kept=True)
+
+    @property
+    def adopted(self) -> tuple[str, ...]:
+        """The names of adopted pipelines."""
+        return tuple(self._adopted)
+
     # Viewers.
 
     def processors(self, wanted: Sequence[str] | None) -> Sequence[str]:
@@ -119,29 +134,33 @@ class ProcessedStreams:
             TooManyPipelines: The limit is reached.
             AvatarServerError: The source or a processor cannot be used.
         """
-        self._check_allowed(source)
-        key = (source, *processors)
         async with self._making:
-            shared = self._shared.get(key)
-            if shared is None or shared.pipeline.ended:
-                if len(self._shared) >= self._settings.max_pipelines:
-                    raise TooManyPipelines(
-                        f"The server runs {len(self._shared)} pipelines, its limit.",
-                        "Try again later, or raise live.max_pipelines.",
-                        retry_after=5,
-                    )
-                shared = await self._make(key, source, processors)
+            shared = self._adopted.get(source) or await self._find(source, processors)
             shared.viewers += 1
         media = ProcessedMedia(
             shared.encoder, lambda: self._leave(shared), shared.states, self._clock
         )
         return media, shared
 
+    async def _find(self, source: str, processors: Sequence[str]) -> Shared:
+        self._check_allowed(source)
+        key = (source, *processors)
+        shared = self._shared.get(key)
+        if shared is not None and not shared.pipeline.ended:
+            return shared
+        if len(self._shared) >= self._settings.max_pipelines:
+            raise TooManyPipelines(
+                f"The server runs {len(self._shared)} pipelines, its limit.",
+                "Try again later, or raise live.max_pipelines.",
+                retry_after=5,
+            )
+        return await self._make(key, source, processors)
+
     def snapshots(self) -> dict[str, Snapshot]:
         """Return the statistics of every pipeline by its name."""
-        return {
-            shared.pipeline.name: shared.pipeline.snapshot() for shared in self._shared.values()
-        }
+        everyone = (*self._shared.values(), *self._adopted.values())
+        pipelines = [shared.pipeline for shared in everyone]
+        return {pipeline.name: pipeline.snapshot() for pipeline in pipelines}
 
     async def change(self, shared: Shared, change: PipelineChange) -> None:
         """Change a running pipeline, for all who watch it.
@@ -216,7 +235,7 @@ class ProcessedStreams:
 
     def _leave(self, shared: Shared) -> None:
         shared.viewers -= 1
-        if shared.viewers == 0:
+        if shared.viewers == 0 and not shared.kept:
             self._stop(shared)
 
     def _ended(self, shared: Shared, error: BaseException | None) -> None:

@@ -16,10 +16,10 @@ from engine.errors import StateNotFound
 _WINDOW_SECONDS = 3.0
 _MEMORY_SECONDS = 600.0
 _SHORTEST_RUN_SECONDS = 0.5
-_LONGEST_RUN_SECONDS = 2.4
+_LONGEST_RUN_SECONDS = 1.8
 _COST_SCALE = 0.5
-_TOLERATED = 2
-_FORESIGHT = 2
+_TOLERATED = 1
+_FORESIGHT = 4
 _WAITING_COST = 0.15
 
 
@@ -152,13 +152,7 @@ class GraphWalk:
         self._forget()
         path = tuple(self._recent)
         self._seen.add((index, _since(path, self._count - self._window)))
-        lately = _since(path, self._count - self._window)
-        # A jump that was just taken counts as known: going round in a small circle is seen.
-        familiar = {
-            route: self._after_jump(route, self._count, path, _FORESIGHT)
-            + lately.count(route.number)
-            for route in routes
-        }
+        familiar = {r: self._after_jump(r, self._count, path, _FORESIGHT) for r in routes}
         least = min(familiar.values())
         freshest = [route for route in routes if familiar[route] == least]
         if index in self._routes.lasts:

@@ -74,7 +74,7 @@ def read(path: Path, file: Any, cut: bool) -> PictureFile:
     for number, frame in enumerate(normalise.pictures(path, preparation)):
         if cut and 50 <= number < 140:
             continue
-        picture = frame.to_ndarray(format="yuv420p")
+        picture = np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
         pictures = pictures or PictureFile(file, picture.shape)
         pictures.append(picture)
     assert pictures is not None
@@ -204,7 +204,7 @@ def _follows(before: Any, after: Any) -> bool:
 
 
 def sharpnesses(avatar: Avatar) -> dict[str, float]:
-    shares = []
+    shares: list[float] = []
     for jump, bridge in avatar.bridges.items():
         ends = (
             avatar.prepared[jump.source].features.sharpness[jump.exit]
@@ -251,7 +251,8 @@ def repeats(avatar: Avatar, naive: bool) -> int:
 
 def face_figures(avatar: Avatar) -> dict[str, float]:
     """Scores and landmarks of the largest face, found in colour at full size."""
-    drops, back = [], []
+    drops: list[float] = []
+    back: list[float] = []
     for jump, bridge in avatar.bridges.items():
         row = [
             avatar.clips[jump.source].pictures[jump.exit],
@@ -314,7 +315,7 @@ def encoded(pictures: Sequence[Picture], crf: int, ahead: bool) -> list[bytes]:
         {} if ahead else {"x264-params": causal}
     )
     context.profile = "Baseline"
-    units = []
+    units: list[bytes] = []
     for number, picture in enumerate(pictures):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="yuv420p")
         frame.pts, frame.time_base = number, context.time_base

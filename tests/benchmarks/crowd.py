@@ -1,6 +1,7 @@
 """Many viewers in a process of their own: they receive and acknowledge, but decode nothing.
 
-Usage: python -m tests.benchmarks.crowd ADDRESS AVATAR COUNT SECONDS. Prints ``connected`` once all
+Usage: python -m tests.benchmarks.crowd ADDRESS BODY COUNT SECONDS, where BODY is the JSON of
+``POST /streams``. Prints ``connected`` once all
 pictures flow, then, at the end, the packets received as JSON.
 """
 
@@ -22,11 +23,11 @@ class _Nothing:
         return []
 
 
-async def _main(address: str, avatar: str, count: int, seconds: float) -> None:
+async def _main(address: str, body: dict[str, Any], count: int, seconds: float) -> None:
     async with ClientSession() as http:
         viewers = [Viewer(http, address) for _ in range(count)]
         for viewer in viewers:
-            await viewer.connect(video_id=avatar, codec="video/H264")
+            await viewer.connect(codec="video/H264", **body)
             assert viewer.track is not None
             await viewer.connected()
         print("connected", flush=True)
@@ -42,4 +43,4 @@ async def _main(address: str, avatar: str, count: int, seconds: float) -> None:
 
 if __name__ == "__main__":
     aiortc.rtcrtpreceiver.get_decoder = lambda codec: _Nothing()
-    asyncio.run(_main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))
+    asyncio.run(_main(sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])))

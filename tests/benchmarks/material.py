@@ -1,23 +1,16 @@
 """Avatars and servers for the benchmarks."""
 
 import contextlib
-import os
-import queue
-import re
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import ROOT, ServerProcess
+
 MEDIA = ROOT.parent / "shared" / "media"
 DEMO = ROOT / "videos" / "demo"
-
-_START_SECONDS = 120
 
 
 def marked_clip(path: Path, bright: bool, seconds: float = 8.0) -> Path:
@@ -54,30 +47,10 @@ def server(folder: Path, *settings: str) -> Iterator[tuple[str, int]]:
         folder: Where its avatars and cache are.
         settings: ``SECTION.KEY=VALUE`` overrides.
     """
-    command = [sys.executable, str(ROOT / "server.py"), "--port", "0", "--videos", str(folder)]
-    for setting in (f"avatars.cache={folder / 'cache'}", *settings):
-        command += ["--set", setting]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    lines: queue.Queue[str] = queue.Queue()
-    assert process.stdout is not None
-    reader = threading.Thread(target=_forward, args=(process.stdout, lines), daemon=True)
-    reader.start()
+    values = [f"avatars.cache={folder / 'cache'}", *settings]
+    flags = [x for value in values for x in ("--set", value)]
+    process = ServerProcess("--port", "0", "--videos", str(folder), *flags).start()
     try:
-        while not (match := re.search(r"open (http://\S+)/", lines.get(timeout=_START_SECONDS))):
-            pass
-        yield match[1], process.pid
+        yield process.address, process.pid
     finally:
-        process.terminate()
-        process.wait(15)
-        reader.join(5)
-
-
-def _forward(source: Iterator[str], lines: "queue.Queue[str]") -> None:
-    for line in source:
-        lines.put(line)
+        process.stop()

@@ -5,7 +5,7 @@ from pydantic import BaseModel
 
 from engine.avatar.library import Entry
 from engine.errors import NotFound
-from transport.http.keys import LIBRARY
+from transport.http.keys import LIBRARY, PROCESSED
 from transport.http.routing import ErrorBody, Route
 
 
@@ -49,11 +49,30 @@ def describe(entry: Entry) -> Avatar:
     )
 
 
+def describe_adopted(name: str) -> Avatar:
+    """Describe a live picture that is watched like an avatar; it has no states."""
+    return Avatar(
+        id=name,
+        name=name,
+        status="ready",
+        progress=1.0,
+        error=None,
+        states=[],
+        actions=[],
+        fps=None,
+        size=None,
+        seconds=None,
+        codecs=["H264", "VP8"],
+        poster=None,
+    )
+
+
 async def list_avatars(request: web.Request, body: None) -> list[Avatar]:
-    """List the avatars, the default one first."""
+    """List the avatars, the default one first, after live pictures."""
     library = request.app[LIBRARY]
     await library.refresh()
-    return [describe(entry) for entry in library.entries()]
+    adopted = [describe_adopted(name) for name in request.app[PROCESSED].adopted]
+    return adopted + [describe(entry) for entry in library.entries()]
 
 
 async def get_poster(request: web.Request, body: None) -> web.Response:

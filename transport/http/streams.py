@@ -181,8 +181,9 @@ async def create(request: web.Request, body: CreateStream) -> CreatedStream:
         source = body.video_id or library.default_id()
     if body.use_ai and body.source is None:
         source = f"avatar:{source}"
-    if body.source is not None or body.use_ai:
-        processors = request.app[PROCESSED].processors(body.processors)
+    processed = request.app[PROCESSED]
+    if body.source is not None or body.use_ai or source in processed.adopted:
+        processors = processed.processors(body.processors)
         stream, sdp = await streams.offer_processed(source, processors, body.session_timeout)
     else:
         stream, sdp = await streams.offer(source, body.session_timeout)

@@ -6,8 +6,6 @@ resumable: the finished packets are copied and work goes on with the next frame.
 plays at any time, also after the program was killed.
 """
 
-import hashlib
-import json
 import os
 import threading
 from collections import deque
@@ -29,37 +27,14 @@ from av.video.stream import VideoStream
 from capture.file import upright
 from engine.avatar.opening import damaged, opened, stream_pixel_aspect
 from engine.clock import Clock, monotonic
-from engine.errors import Conflict
 from engine.pipeline.frame import Frame, Image
 from engine.pipeline.protocols import Transform
 from transport.outputs.fitting import even_size, fit
 from transport.outputs.mp4 import create_mp4
+from transport.outputs.render_notes import Notes, RenderOptions
 
 PREROLL = 30
 """Frames before the point of resumption that the processors see again, to know what they knew."""
-
-
-class OutputExists(Conflict):
-    """The output file is already there."""
-
-
-@dataclass(frozen=True, slots=True)
-class RenderOptions:
-    """How a file is rendered.
-
-    Attributes:
-        processors: The chain's names; part of what a run must share to be resumed.
-        batch_size: Frames processed at once.
-        crf: H.264 quality, less is better.
-        preset: x264's speed.
-        overwrite: Replace a finished output.
-    """
-
-    processors: tuple[str, ...]
-    batch_size: int = 1
-    crf: int = 18
-    preset: str = "veryfast"
-    overwrite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,59 +121,6 @@ def render(
             work.close()
     notes.end(stopped)
     return RenderResult(work.written, work.copied, work.withheld, stopped)
-
-
-class Notes:
-    """The files of a run beside its output: the part in work, and what it was made of.
-
-    Args:
-        source: The input.
-        target: The output.
-        options: What must be the same for a run to be resumed.
-    """
-
-    def __init__(self, source: Path, target: Path, options: RenderOptions) -> None:
-        self.part = target.with_name(f".{target.name}.part")
-        self._earlier = target.with_name(f".{target.name}.earlier")
-        self._note = target.with_name(f".{target.name}.json")
-        self._target = target
-        self._options = options
-        self._source = source
-
-    def begin(self, overwrite: bool) -> Path | None:
-        """Make room for the run; the file of an earlier one that can be resumed, if any."""
-        mark = self._mark()
-        resumable = self._note.is_file() and self._note.read_text("utf-8") == mark
-        if not resumable:
-            if self._target.exists() and not overwrite and not self._note.is_file():
-                raise OutputExists(
-                    f"{self._target} exists.", "Choose another name, or allow it to be replaced."
-                )
-            for left in (self.part, self._earlier):
-                left.unlink(missing_ok=True)
-        else:
-            for left in (self.part, self._target):
-                if left.is_file() and not self._earlier.is_file():
-                    left.replace(self._earlier)
-        self._note.write_text(mark, "utf-8")
-        return self._earlier if self._earlier.is_file() else None
-
-    def end(self, stopped: bool) -> None:
-        """Put the part in the output's place; a finished run needs no notes."""
-        self.part.replace(self._target)
-        self._earlier.unlink(missing_ok=True)
-        if not stopped:
-            self._note.unlink()
-
-    def _mark(self) -> str:
-        status = self._source.stat()
-        made_of = {
-            "source": [str(self._source.resolve()), status.st_size, status.st_mtime_ns],
-            "processors": self._options.processors,
-            "quality": [self._options.crf, self._options.preset, av.__version__],
-        }
-        text = json.dumps(made_of, sort_keys=True)
-        return json.dumps({"run": hashlib.sha256(text.encode()).hexdigest()})
 
 
 class _Work:

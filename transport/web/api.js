@@ -31,7 +31,34 @@ const TIMEOUT_MS = 8000;
 
 /** @typedef {{id: string, session_id: string}} StreamKey */
 
-/** @typedef {{method?: string, body?: object, keepalive?: boolean}} CallOptions */
+/**
+ * What a new stream shows: an avatar, or a source with what is done to its pictures.
+ * @typedef {{video_id: string} | {source: string, processors: string[]}} StreamWish
+ */
+
+/**
+ * @typedef {object} StreamInfo
+ * @property {PipelineFigures|null} pipeline Null for an avatar that is only played.
+ */
+
+/**
+ * @typedef {object} PipelineFigures
+ * @property {number} process_fps
+ * @property {Record<string, {p50_ms: number, p95_ms: number}>} latency By stage, and `end_to_end`.
+ * @property {Record<string, number>} dropped Frames left out, by the place where.
+ * @property {string[]} bypassed Processors left out because they kept failing.
+ */
+
+/**
+ * A camera that is being sent in.
+ * @typedef {object} Published
+ * @property {string} location Where it is ended; a secret.
+ * @property {string} source Its name for `createStream`.
+ * @property {string} answer SDP.
+ * @property {RTCIceServer[]} iceServers
+ */
+
+/** @typedef {{method?: string, body?: object|string, keepalive?: boolean}} CallOptions */
 
 export class Api {
   /** @type {Promise<boolean>|null} */
@@ -59,11 +86,53 @@ export class Api {
   }
 
   /**
-   * @param {string} avatarId
+   * @param {StreamWish} wish
    * @returns {Promise<CreatedStream>}
    */
-  createStream(avatarId) {
-    return this.#json("/streams", { method: "POST", body: { video_id: avatarId } });
+  createStream(wish) {
+    return this.#json("/streams", { method: "POST", body: wish });
+  }
+
+  /**
+   * @param {StreamKey} stream
+   * @returns {Promise<StreamInfo>}
+   */
+  streamInfo({ id, session_id }) {
+    const query = new URLSearchParams({ session_id });
+    return this.#json(`/streams/${encodeURIComponent(id)}?${query}`);
+  }
+
+  /**
+   * Changes a processed stream while it runs.
+   * @param {StreamKey} stream
+   * @param {{processors?: string[]}} change
+   */
+  changeStream(stream, change) {
+    return this.#onStream(stream, "", change, { method: "PATCH" });
+  }
+
+  /**
+   * Sends a camera in (WHIP, RFC 9725).
+   * @param {string} offer SDP.
+   * @returns {Promise<Published>}
+   */
+  async publish(offer) {
+    const response = await this.#call("/whip", { method: "POST", body: offer });
+    const location = response.headers.get("Location") ?? "";
+    return {
+      location,
+      source: `webrtc:${decodeURIComponent(location.split("/").at(-2) ?? "")}`,
+      answer: await response.text(),
+      iceServers: iceServers(response.headers.get("Link") ?? ""),
+    };
+  }
+
+  /**
+   * Ends a camera; the request outlives the page.
+   * @param {string} location
+   */
+  unpublish(location) {
+    return this.#call(location, { method: "DELETE", keepalive: true });
   }
 
   /**
@@ -163,13 +232,14 @@ export class Api {
 async function send(path, token, { method = "GET", body, keepalive = false }) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
-  if (body) headers["Content-Type"] = "application/json";
+  const sdp = typeof body === "string";
+  if (body) headers["Content-Type"] = sdp ? "application/sdp" : "application/json";
   if (token) headers.Authorization = `Bearer ${token}`;
   try {
     return await fetch(path, {
       method,
       headers,
-      body: body && JSON.stringify(body),
+      body: sdp ? body : body && JSON.stringify(body),
       keepalive,
       cache: "no-cache",
       signal: AbortSignal.timeout(TIMEOUT_MS),
@@ -200,4 +270,19 @@ async function refusal(response) {
     const kind = gateway ? "ServerUnreachable" : "UnexpectedAnswer";
     return new Problem(kind, `HTTP ${response.status} ${response.statusText}`.trim(), more);
   }
+}
+
+/**
+ * @param {string} links `Link` header with `rel="ice-server"` (RFC 9725, section 4.6).
+ * @returns {RTCIceServer[]}
+ */
+function iceServers(links) {
+  const found = links.matchAll(/<([^>]+)>([^<]*)/g);
+  return [...found]
+    .filter(([, , rest]) => /rel="ice-server"/.test(rest))
+    .map(([, urls, rest]) => ({
+      urls,
+      username: /username="([^"]*)"/.exec(rest)?.[1],
+      credential: /credential="([^"]*)"/.exec(rest)?.[1],
+    }));
 }

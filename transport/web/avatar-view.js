@@ -3,32 +3,23 @@
 import { AvatarCards } from "./avatars.js";
 import { Catalog } from "./catalog.js";
 import { Dock } from "./dock.js";
-import { byId } from "./dom.js";
+import { byId, on } from "./dom.js";
 import { FrameWatch } from "./frames.js";
 import { t } from "./i18n.js";
 import { SwitchTimer } from "./latency.js";
 import { followPage } from "./lifecycle.js";
+import { Link } from "./link.js";
 import { Panel } from "./panel.js";
 import { Problem } from "./problem.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { Trouble } from "./trouble.js";
 
-/**
- * @template T
- * @param {EventTarget} target
- * @param {string} name
- * @param {(detail: T) => void} handler
- */
-function on(target, name, handler) {
-  target.addEventListener(name, (event) => handler(/** @type {CustomEvent} */ (event).detail));
-}
-
 export class AvatarView {
   #stage = new Stage();
   #dock = new Dock();
   #panel = new Panel();
-  #frames = new FrameWatch(this.#stage.video);
+  #frames = new FrameWatch(this.#stage.picture.video);
   #timer = new SwitchTimer(this.#frames);
   #catalog;
   #trouble;
@@ -37,8 +28,12 @@ export class AvatarView {
   #autoconnect;
   /** @type {string|null} */
   #chosen;
+  /** The avatar that the session is about. */
+  #connected = "";
   /** @type {string|null} */
   #state = null;
+  /** Whether what was left is to be connected again on return. */
+  #revive = false;
   #bufferMs = 0;
 
   /**
@@ -48,14 +43,14 @@ export class AvatarView {
   constructor(api, { avatarId, autoconnect }) {
     this.#catalog = new Catalog(api);
     this.#cards = new AvatarCards(this.#catalog);
-    this.#session = new Session(api);
+    this.#session = new Session(() => new Link(api, { video_id: this.#connected }));
     this.#chosen = avatarId;
     this.#autoconnect = autoconnect;
     this.#trouble = new Trouble({
       connect: () => this.#connect(),
       retry: () => this.#session.retryNow(),
       reload: () => this.#catalog.refresh(),
-      play: () => this.#stage.resume(),
+      play: () => this.#stage.picture.resume(),
     });
     this.#followUser();
     this.#followSession();
@@ -78,7 +73,20 @@ export class AvatarView {
   }
 
   toggleFullscreen() {
-    this.#stage.toggleFullscreen();
+    this.#stage.picture.toggleFullscreen();
+  }
+
+  /** The view is on the screen again. */
+  enter() {
+    if (this.#revive) this.#connect();
+    this.#revive = false;
+  }
+
+  /** The view is no longer on the screen. */
+  leave() {
+    if (!this.#session.active) return;
+    this.#revive = true;
+    this.#session.disconnect();
   }
 
   /** Writes everything in the page's language. */
@@ -114,7 +122,6 @@ export class AvatarView {
   }
 
   #followPage() {
-    let revive = false;
     followPage({
       visible: (visible) => {
         this.#session.visible = visible;
@@ -125,13 +132,8 @@ export class AvatarView {
         this.#session.retryNow();
         this.#catalog.refresh();
       },
-      leave: () => {
-        revive = this.#session.active;
-        this.#session.disconnect();
-      },
-      restore: () => {
-        if (revive) this.#connect();
-      },
+      leave: () => this.leave(),
+      restore: () => this.enter(),
     });
   }
 
@@ -151,7 +153,8 @@ export class AvatarView {
     const avatar = this.#catalog.find(this.#chosen);
     if (!avatar || avatar.status === "failed") return;
     this.#autoconnect = false;
-    this.#session.connect(avatar.id);
+    this.#connected = avatar.id;
+    this.#session.connect();
   }
 
   /** @param {string} id */
@@ -196,8 +199,8 @@ export class AvatarView {
   /** @param {import("./session.js").PhaseInfo} info */
   #phaseChanged(info) {
     const { phase, problem } = info;
-    if (phase === "reconnecting" || phase === "failed") this.#stage.keepPicture();
-    if (phase === "connected") this.#stage.dropKept();
+    if (phase === "reconnecting" || phase === "failed") this.#stage.picture.keep();
+    if (phase === "connected") this.#stage.picture.dropKept();
     if (phase === "idle" || (phase === "connecting" && !problem)) this.#stage.clear();
     if (phase !== "connected") {
       this.#panel.clear();
@@ -233,11 +236,11 @@ export class AvatarView {
   /** @param {MediaStream} stream */
   async #play(stream) {
     this.#frames.reset();
-    if (!(await this.#stage.play(stream))) this.#trouble.askForClick();
+    if (!(await this.#stage.picture.play(stream))) this.#trouble.askForClick();
   }
 
   async #resume() {
-    if (this.#session.active && !(await this.#stage.resume())) this.#trouble.askForClick();
+    if (this.#session.active && !(await this.#stage.picture.resume())) this.#trouble.askForClick();
   }
 
   /** @param {{subject: string, payload: any}} message */
@@ -264,7 +267,7 @@ export class AvatarView {
     // Asking for what is already on the screen changes no picture.
     if (name !== this.#state) this.#timer.pressed(name, at);
     try {
-      await this.#session.setState(name);
+      await this.#session.link?.setState(name);
       this.#trouble.clearSlip();
     } catch (error) {
       this.#timer.cancel();

@@ -48,3 +48,14 @@ export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
   node.hidden = !text;
 }
+
+/**
+ * Follows the CustomEvents of a name.
+ * @template T
+ * @param {EventTarget} target
+ * @param {string} name
+ * @param {(detail: T) => void} handler
+ */
+export function on(target, name, handler) {
+  target.addEventListener(name, (event) => handler(/** @type {CustomEvent} */ (event).detail));
+}

@@ -3,6 +3,7 @@
  * wants pictures again opens another one. No DOM in here.
  */
 
+import { deferred } from "./deferred.js";
 import { Problem } from "./problem.js";
 import { StatsMeter } from "./stats.js";
 
@@ -13,16 +14,19 @@ const STALL_MS = 2500;
 /** A longer gap between two polls means that the page itself was asleep. */
 const ASLEEP_MS = 3 * POLL_MS;
 
+/** @typedef {import("./api.js").StreamKey} StreamKey */
+
 /**
  * Emits `stream` (MediaStream), `stats` (LiveStats) and `message` ({subject, payload} from the
  * server), each as the `detail` of a CustomEvent.
  */
 export class Link extends EventTarget {
   #api;
-  #avatarId;
+  #wish;
+  #lowDelay;
   #pc = new RTCPeerConnection();
   #meter = new StatsMeter();
-  /** @type {import("./api.js").StreamKey|null} */
+  /** @type {StreamKey|null} */
   #key = null;
   #closed = false;
   #visible = true;
@@ -41,12 +45,20 @@ export class Link extends EventTarget {
 
   /**
    * @param {import("./api.js").Api} api
-   * @param {string} avatarId
+   * @param {import("./api.js").StreamWish} wish
+   * @param {{lowDelay?: boolean}} [options] Whether pictures are shown as soon as they arrive, at
+   *   the price of evenness.
    */
-  constructor(api, avatarId) {
+  constructor(api, wish, { lowDelay = false } = {}) {
     super();
     this.#api = api;
-    this.#avatarId = avatarId;
+    this.#wish = wish;
+    this.#lowDelay = lowDelay;
+  }
+
+  /** Names the stream to the server, once there is one. @returns {StreamKey|null} */
+  get key() {
+    return this.#key;
   }
 
   /** The Problem that ended the link. @returns {Promise<Problem>} */
@@ -97,7 +109,7 @@ export class Link extends EventTarget {
   }
 
   async #negotiate() {
-    const created = await this.#api.createStream(this.#avatarId);
+    const created = await this.#api.createStream(this.#wish);
     if (this.#closed) {
       this.#forget(created);
       return;
@@ -120,7 +132,8 @@ export class Link extends EventTarget {
 
   #watch() {
     const pc = this.#pc;
-    pc.addEventListener("track", ({ track, streams }) => {
+    pc.addEventListener("track", ({ track, streams, receiver }) => {
+      if (this.#lowDelay && "jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
       this.#emit("stream", streams[0] ?? new MediaStream([track]));
     });
     pc.addEventListener("icecandidate", ({ candidate }) => {
@@ -179,7 +192,7 @@ export class Link extends EventTarget {
     this.#ended.resolve(problem);
   }
 
-  /** @param {import("./api.js").StreamKey} key */
+  /** @param {StreamKey} key */
   #forget(key) {
     // A stream that is not deleted (server away, page closing) is cleaned up by the server itself.
     this.#api.deleteStream(key).catch(() => undefined);
@@ -198,18 +211,6 @@ export class Link extends EventTarget {
 function closing(reason) {
   if (reason === "timeout") return new Problem("SessionTimeout");
   if (reason === "deleted") return new Problem("SessionDeleted");
+  if (reason === "source_ended") return new Problem("SourceEnded");
   return new Problem("ServerShutdown");
-}
-
-function deferred() {
-  /** @type {(value?: any) => void} */
-  let resolve = () => undefined;
-  /** @type {(reason: Problem) => void} */
-  let reject = () => undefined;
-  const promise = new Promise((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  promise.catch(() => undefined); // A link may be dropped before anybody waits for it.
-  return { promise, resolve, reject };
 }

@@ -16,9 +16,11 @@ import { words } from "./words.js";
  */
 
 export class Notice {
-  #box = byId("notice");
-  #button = byId("notice-action");
-  #countdown = byId("notice-countdown");
+  #id;
+  #box;
+  #button;
+  #countdown;
+  #stage;
   /** @type {import("./problem.js").Problem|null} */
   #problem = null;
   /** @type {NoticeOptions} */
@@ -26,7 +28,16 @@ export class Notice {
   /** @type {ReturnType<typeof setInterval>|undefined} */
   #ticking;
 
-  constructor() {
+  /**
+   * @param {string} id Of the box; its parts have ids that begin with it.
+   * @param {HTMLElement} stage What the box lies over.
+   */
+  constructor(id, stage) {
+    this.#id = id;
+    this.#stage = stage;
+    this.#box = byId(id);
+    this.#button = byId(`${id}-action`);
+    this.#countdown = byId(`${id}-countdown`);
     this.#button.addEventListener("click", () => this.#options.onAction?.());
   }
 
@@ -51,7 +62,7 @@ export class Notice {
     this.#problem = null;
     clearInterval(this.#ticking);
     // The focus must not fall back to the page's beginning with the button that had it.
-    if (document.activeElement === this.#button) byId("stage").focus();
+    if (document.activeElement === this.#button) this.#stage.focus();
     this.#box.hidden = true;
   }
 
@@ -63,14 +74,20 @@ export class Notice {
     this.#box.dataset.shape = shape;
     this.#box.dataset.kind = this.#problem.kind;
     this.#box.hidden = false;
-    say(byId("notice-title"), title);
-    say(byId("notice-advice"), advice);
-    say(byId("notice-detail"), progress?.text ?? detail);
-    const bar = /** @type {HTMLProgressElement} */ (byId("notice-progress"));
-    bar.hidden = !progress;
-    bar.value = progress?.share ?? 0;
+    say(byId(`${this.#id}-title`), title);
+    say(byId(`${this.#id}-advice`), advice);
+    say(byId(`${this.#id}-detail`), progress?.text ?? detail);
+    this.#showProgress(progress?.share);
     say(this.#button, action ? t(action) : "");
     this.#count();
+  }
+
+  /** @param {number|undefined} share */
+  #showProgress(share) {
+    const bar = this.#box.querySelector("progress");
+    if (!bar) return;
+    bar.hidden = share === undefined;
+    bar.value = share ?? 0;
   }
 
   #count() {

@@ -1,5 +1,5 @@
 /**
- * Keeps one avatar on the screen: opens a link, notices when it drops, opens the next. No DOM.
+ * Keeps one picture on the screen: opens a link, notices when it drops, opens the next. No DOM.
  *
  *     idle -> connecting -> connected <-> reconnecting
  *       ^         |                           |
@@ -7,7 +7,6 @@
  */
 
 import { backoffMs, pause } from "./backoff.js";
-import { Link } from "./link.js";
 import { Problem, worthRetrying } from "./problem.js";
 
 /** A connection that held this long makes the next drop a first failure again. */
@@ -23,13 +22,27 @@ const STEADY_MS = 5000;
  */
 
 /**
- * Emits `phase` (PhaseInfo), `stream` (MediaStream), `stats` (LiveStats) and `message`
- * ({subject, payload}), each as the `detail` of a CustomEvent. A `phase` that leaves `connected`
+ * One connection, as a session needs it: opened once, never back after its end.
+ * @typedef {object} Connection
+ * @property {() => Promise<void>} open
+ * @property {Promise<Problem>} ended
+ * @property {() => void} close
+ * @property {() => void} noteFrame
+ * @property {boolean} visible
+ */
+
+/** What a session hands on from its connection. */
+const EVENTS = ["stream", "stats", "message", "figures"];
+
+/**
+ * Emits `phase` (PhaseInfo), and what its connection emits (`stream`, `stats`, `message`,
+ * `figures`), each as the `detail` of a CustomEvent. A `phase` that leaves `connected`
  * is sent before the old connection is closed, while its last picture can still be kept.
+ * @template {EventTarget & Connection} C
  */
 export class Session extends EventTarget {
-  #api;
-  /** @type {Link|null} */
+  #makeLink;
+  /** @type {C|null} */
   #link = null;
   /** @type {AbortController|null} */
   #run = null;
@@ -38,13 +51,16 @@ export class Session extends EventTarget {
 
   /** @type {PhaseInfo} */
   info = { phase: "idle", problem: null, retryAt: null };
-  /** @type {string|null} */
-  avatarId = null;
 
-  /** @param {import("./api.js").Api} api */
-  constructor(api) {
+  /** @param {() => C} makeLink Makes the next connection, not opened yet. */
+  constructor(makeLink) {
     super();
-    this.#api = api;
+    this.#makeLink = makeLink;
+  }
+
+  /** The connection, if there is one. @returns {C|null} */
+  get link() {
+    return this.#link;
   }
 
   /** @param {boolean} visible Whether anybody can see the page. */
@@ -59,17 +75,13 @@ export class Session extends EventTarget {
     return this.#run !== null;
   }
 
-  /**
-   * Connects to an avatar, leaving any other, and stays connected until `disconnect`.
-   * @param {string} avatarId
-   */
-  connect(avatarId) {
+  /** Connects, leaving any other connection, and stays connected until `disconnect`. */
+  connect() {
     this.#stop();
-    this.avatarId = avatarId;
     const run = new AbortController();
     this.#run = run;
     this.#enter("connecting");
-    this.#keepConnected(avatarId, run.signal);
+    this.#keepConnected(run.signal);
   }
 
   /** Ends the session. */
@@ -84,15 +96,6 @@ export class Session extends EventTarget {
     this.#wake = new AbortController();
   }
 
-  /**
-   * Asks for a state or an action.
-   * @param {string} name
-   * @throws {Problem} When the server refuses.
-   */
-  async setState(name) {
-    await this.#link?.setState(name);
-  }
-
   /** A picture was seen on the screen. */
   noteFrame() {
     this.#link?.noteFrame();
@@ -105,16 +108,13 @@ export class Session extends EventTarget {
     this.#link = null;
   }
 
-  /**
-   * @param {string} avatarId
-   * @param {AbortSignal} stopped
-   */
-  async #keepConnected(avatarId, stopped) {
+  /** @param {AbortSignal} stopped */
+  async #keepConnected(stopped) {
     let failures = 0;
     let worked = false;
     while (!stopped.aborted) {
       let steadySince = Infinity;
-      const problem = await this.#oneLink(avatarId, stopped, () => {
+      const problem = await this.#oneLink(stopped, () => {
         worked = true;
         steadySince = performance.now();
         this.#enter("connected");
@@ -138,18 +138,17 @@ export class Session extends EventTarget {
 
   /**
    * Opens a link and follows it to its end.
-   * @param {string} avatarId
    * @param {AbortSignal} stopped
    * @param {() => void} onOpen
    * @returns {Promise<Problem>} Why it ended.
    */
-  async #oneLink(avatarId, stopped, onOpen) {
+  async #oneLink(stopped, onOpen) {
     try {
       if (!("RTCPeerConnection" in globalThis)) throw new Problem("NoWebRTC");
-      const link = new Link(this.#api, avatarId);
+      const link = this.#makeLink();
       this.#link = link;
       link.visible = this.#visible;
-      for (const name of ["stream", "stats", "message"]) {
+      for (const name of EVENTS) {
         link.addEventListener(name, (event) => {
           this.#emit(name, /** @type {CustomEvent} */ (event).detail);
         });

@@ -1,6 +1,7 @@
 /** Which notice belongs to which trouble, and what its button does. */
 
 import { statusText } from "./avatars.js";
+import { byId } from "./dom.js";
 import { Notice } from "./notice.js";
 import { Problem } from "./problem.js";
 
@@ -14,7 +15,7 @@ import { Problem } from "./problem.js";
  */
 
 export class Trouble {
-  #notice = new Notice();
+  #notice = new Notice("notice", byId("stage"));
   #remedies;
 
   /** @param {Remedies} remedies */

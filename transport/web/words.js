@@ -9,6 +9,9 @@ const SAME_AS = /** @type {Record<string, string>} */ ({
   NotAVideo: "AvatarFailed",
   PackError: "AvatarFailed",
   AlreadyAnswered: "Conflict",
+  TooManyPipelines: "TooManyStreams",
+  TooManyCameras: "TooManyStreams",
+  PublisherNotFound: "SourceEnded",
 });
 
 const BY_STATUS = /** @type {Record<number, string>} */ ({
