@@ -1,15 +1,21 @@
 #!/usr/bin/env python3
 """The commands of avatar-server, and the only place where its parts are wired together."""
 
+import contextlib
+import sys
+
+if "live" in sys.argv[1:]:
+    # OpenCV's windows hang when PyAV was imported before it; other commands do without its weight.
+    with contextlib.suppress(ImportError):
+        import cv2  # noqa: F401
+
 import argparse
 import asyncio
-import contextlib
 import errno
 import json
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -80,9 +80,10 @@ async def serving(
     clock: Clock = monotonic,
     live: LiveSettings | None = None,
     pipeline: PipelineSettings | None = None,
+    avatars: AvatarSettings | None = None,
 ) -> AsyncIterator[tuple[TestClient, StreamRegistry]]:
     """Serve the avatars in ``root``; yields a client and the registry."""
-    settings = avatar_settings(root)
+    settings = avatars or avatar_settings(root)
     library = AvatarLibrary(settings)
     streams, webrtc = streams or StreamSettings(seed=1), webrtc or WebRtcSettings()
     processed = ProcessedStreams(

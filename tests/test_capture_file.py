@@ -3,10 +3,12 @@
 import threading
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from capture.file import FileSource
 from capture.metronome import Metronome
@@ -94,15 +96,24 @@ def test_a_size_that_changes_midway(tmp_path: Path) -> None:
     assert sizes == [(160, 120)] * 3 + [(96, 64)] * 3
 
 
-@pytest.mark.parametrize("pixel_format", ["gray", "gray16le", "bgra", "gbrp16le"])
-def test_grey_alpha_and_sixteen_bit_files(tmp_path: Path, pixel_format: str) -> None:
+@pytest.mark.parametrize(
+    ("pixel_format", "picture"),
+    [
+        ("gray", np.full((17, 33), 90, np.uint8)),
+        ("gray16le", np.full((17, 33), 90 * 257, np.uint16)),
+        ("bgra", np.full((17, 33, 4), 90, np.uint8)),
+        ("gbrp16le", np.full((17, 33, 3), 90 * 257, np.uint16)),
+    ],
+)
+def test_grey_alpha_and_sixteen_bit_files(
+    tmp_path: Path, pixel_format: str, picture: NDArray[Any]
+) -> None:
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=Fraction(25))
         stream.width, stream.height, stream.pix_fmt = 33, 17, pixel_format
         for _ in range(2):
-            frame = av.VideoFrame.from_ndarray(np.full((17, 33, 3), 90, np.uint8), format="rgb24")
-            container.mux(stream.encode(frame.reformat(format=pixel_format)))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format=pixel_format)))
         container.mux(stream.encode(None))
     image = read_all(unpaced(path))[0].image
     assert (image.dtype, image.shape) == (np.uint8, (17, 33, 3))

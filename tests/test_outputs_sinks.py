@@ -1,6 +1,5 @@
 """Recorder, virtual camera, the crossing to an event loop, and fitting pictures."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -23,7 +22,6 @@ from engine.pipeline.settings import OutputSettings
 from tests.pipeline_fakes import make_frame, picture
 from transport.outputs import virtual_camera as virtual_camera_module
 from transport.outputs.fitting import even_size, fit
-from transport.outputs.loop_sink import LoopSink
 from transport.outputs.recorder import TIME_BASE, CannotRecord, Recorder, Timeline
 from transport.outputs.virtual_camera import NoVirtualCamera, VirtualCamera, load_pyvirtualcam
 
@@ -199,38 +197,6 @@ def test_without_pyvirtualcam_the_message_says_how_to_get_it(
     with pytest.raises(MissingDependency, match="pip install pyvirtualcam"):
         load_pyvirtualcam()
     assert virtual_camera_module.VirtualCamera.name == "virtual-camera"
-
-
-async def test_frames_cross_to_the_loop_newest_first() -> None:
-    sink = LoopSink("webrtc", asyncio.get_running_loop())
-    for n in range(3):
-        sink.show(make_frame(n))
-    frame = await sink.next_frame()
-    assert frame is not None
-    assert frame.sequence == 2
-    assert sink.skipped == 2
-
-
-async def test_waiting_frames_wake_the_loop_from_another_thread() -> None:
-    sink = LoopSink("webrtc", asyncio.get_running_loop())
-    waiting = asyncio.create_task(sink.next_frame())
-    await asyncio.sleep(0)
-    await asyncio.to_thread(sink.show, make_frame(7))
-    frame = await asyncio.wait_for(waiting, 10.0)
-    assert frame is not None
-    assert frame.sequence == 7
-    ended = asyncio.create_task(sink.next_frame())
-    await asyncio.sleep(0)
-    await asyncio.to_thread(sink.close)
-    assert await asyncio.wait_for(ended, 10.0) is None
-
-
-def test_a_loop_that_is_closed_does_no_harm() -> None:
-    loop = asyncio.new_event_loop()
-    sink = LoopSink("webrtc", loop)
-    loop.close()
-    sink.show(make_frame(0))
-    sink.close()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (300, 7), (64, 48)])

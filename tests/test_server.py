@@ -15,6 +15,7 @@ import pytest
 from aiohttp import ClientSession
 
 import server
+from capture.pattern import read_code
 from tests.fakes import flat_clip
 from tests.processes import ROOT, ServerProcess
 from tests.serving import make_demo, server_flags
@@ -22,14 +23,14 @@ from tests.viewer import Viewer
 from transport.command_line import make_parser
 
 
-def run(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+def run(*arguments: str, cwd: Path = ROOT, **environ: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, str(ROOT / "server.py"), *arguments],
         capture_output=True,
         check=False,
         text=True,
         timeout=60,
-        cwd=ROOT,
+        cwd=cwd,
         env=os.environ | environ,
     )
 
@@ -195,3 +196,50 @@ def test_sigterm_while_a_viewer_waits_for_a_compilation(
             waiting.result()
     assert refused.value.code == 503
     refused.value.close()
+
+
+def test_render_keeps_every_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = flat_clip(tmp_path / "in.mp4", 90, 1.0), tmp_path / "out.mp4"
+    command = ["render", str(source), str(target), "--processor", "mirror"]
+    assert server.main(command) == 0
+    assert "out.mp4: 25 frames, done" in capsys.readouterr().out
+    assert server.main(command) == 1
+    assert "out.mp4" in capsys.readouterr().err
+    assert server.main([*command, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--source", "screen:", "--output", "record:x.mp4"], "'screen:' is not a source"),
+        (["--source", "pattern:", "--output", "printer"], "'printer' is not an output"),
+        (["--source", "pattern:", "--processor", "sharpen"], "no processor 'sharpen'"),
+        (["--source", "file:none.mp4", "--output", "record:x.mp4"], "none.mp4"),
+    ],
+)
+def test_live_explains_what_cannot_be_used(
+    arguments: list[str], expected: str, tmp_path: Path
+) -> None:
+    done = run("live", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_live_is_watched_like_an_avatar(tmp_path: Path) -> None:
+    flags = ["live", "--port", "0", *server_flags(tmp_path), "--source", "pattern:"]
+    size = ["--set", "pipeline.capture.width=320", "--set", "pipeline.capture.height=240"]
+    process = ServerProcess(*flags, *size, "--output", "webrtc").start()
+    try:
+        async with ClientSession() as http:
+            listed = await (await http.get(process.address + "/avatars")).json()
+            assert listed[0]["id"] == "live"
+            viewer = Viewer(http, process.address)
+            await viewer.connect(video_id="live")
+            codes = [read_code((await viewer.frame()).to_ndarray(format="bgr24")) for _ in "ab"]
+            assert all(codes)
+            await viewer.close()
+        code, seconds = process.stop()
+        assert (code, seconds < 5) == (0, True)
+    finally:
+        process.stop_if_running()

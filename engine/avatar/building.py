@@ -54,7 +54,7 @@ def link(
         for task in tasks
         for jump in found[task.key]
     ]
-    jumps = _pruned(clips, jumps, spacings)
+    jumps = _affordable(clips, _pruned(clips, jumps, spacings), settings.max_bridge_share)
     jumps.sort(key=lambda jump: (jump.source, jump.exit, jump.target, jump.entry))
     warnings += [text for clip in clips for text in clip.node.warnings]
     warnings += list(_jump_warnings(clips, jumps))
@@ -144,6 +144,26 @@ def _pruned(
             for part in clip.node.parts if best else ():
                 kept.extend(_needed(part, best, spacing, clip.node.keyframes))
     return kept
+
+
+def _affordable(
+    clips: Sequence[PreparedClip], jumps: Sequence[Jump], max_share: float
+) -> list[Jump]:
+    """Leave out the costliest loops, at most half of them, while bridges take too much room."""
+    inner = [
+        jump
+        for jump in jumps
+        if jump.kind is JumpKind.LOOP
+        and jump.exit != clips[jump.source].node.part_of(jump.exit).last
+    ]
+    room = max_share * sum(len(clip.played) for clip in clips) - sum(j.length for j in jumps)
+    dropped: set[Jump] = set()
+    for jump in sorted(inner, key=lambda jump: -jump.cost)[: len(inner) // 2]:
+        if room >= 0:
+            break
+        dropped.add(jump)
+        room += jump.length
+    return [jump for jump in jumps if jump not in dropped]
 
 
 def _needed(

@@ -33,7 +33,7 @@ class MotionSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     exit_spacing: int = Field(default=3, ge=1, le=50)
-    bridge_lengths: tuple[int, ...] = Field(default=(2, 3, 5), min_length=1)
+    bridge_lengths: tuple[int, ...] = Field(default=(2, 3, 4, 5), min_length=1)
     keyframe_interval: int = Field(default=12, ge=4, le=300)
     max_bridge_share: float = Field(default=1.6, gt=0.0, le=20.0)
     max_step: float = Field(default=0.8, gt=0.0, le=2.0)

@@ -15,14 +15,11 @@ from unittest import mock
 
 import aiortc
 import av
-from aiohttp.test_utils import TestServer
 
-from engine.avatar.library import AvatarLibrary
-from engine.settings import AvatarSettings, ServerSettings, StreamSettings, WebRtcSettings
+from engine.settings import AvatarSettings
 from tests.benchmarks.material import ROOT, marked_avatar, server
 from tests.benchmarks.table import Row
-from transport.http.app import make_app
-from transport.sessions import StreamRegistry
+from tests.serving import serving
 
 # Every way to a decoder or an encoder: contexts, containers, and the WebRTC library's own.
 _CODECS = (
@@ -140,11 +137,8 @@ def _processor_time(folder: Path, viewers: int, seconds: float) -> list[Row]:
 async def _codec_calls(folder: Path, viewers: int, seconds: float) -> Row:
     """Count every codec that this process opens while it serves; the viewers are elsewhere."""
     settings = AvatarSettings(folder=folder, cache=folder / "cache")
-    library = AvatarLibrary(settings)
-    registry = StreamRegistry(library, StreamSettings(), WebRtcSettings(), 60.0)
-    async with TestServer(make_app(ServerSettings(), library, registry)) as test_server:
-        await library.ready("marked", 60.0)
-        address = str(test_server.make_url("")).rstrip("/")
+    async with serving(folder, avatars=settings) as (client, _):
+        address = str(client.make_url("")).rstrip("/")
         asked = json.dumps({"video_id": "marked"})
         command = [sys.executable, "-m", "tests.benchmarks.crowd", address, asked]
         with contextlib.ExitStack() as patches:

@@ -1,9 +1,4 @@
-/** The server's HTTP API: JSON in and out, errors as Problems, the access token where one is set. */
-
-import { Problem } from "./problem.js";
-
-const TOKEN_KEY = "avatar-server.token";
-const TIMEOUT_MS = 8000;
+/** The routes of the server that the page uses. */
 
 /**
  * @typedef {object} Avatar
@@ -58,23 +53,17 @@ const TIMEOUT_MS = 8000;
  * @property {RTCIceServer[]} iceServers
  */
 
-/** @typedef {{method?: string, body?: object|string, keepalive?: boolean}} CallOptions */
-
 export class Api {
-  /** @type {Promise<boolean>|null} */
-  #asking = null;
+  #http;
 
-  /**
-   * @param {(rejected: boolean) => Promise<string|null>} askToken Asks the user for the access
-   *   token; `rejected` says that the one given before was wrong. Null when the user declines.
-   */
-  constructor(askToken) {
-    this.askToken = askToken;
+  /** @param {import("./http.js").Http} http */
+  constructor(http) {
+    this.#http = http;
   }
 
   /** @returns {Promise<Avatar[]>} */
   avatars() {
-    return this.#json("/avatars");
+    return this.#http.json("/avatars");
   }
 
   /**
@@ -82,7 +71,7 @@ export class Api {
    * @returns {Promise<Blob>}
    */
   async poster(path) {
-    return (await this.#call(path)).blob();
+    return (await this.#http.call(path)).blob();
   }
 
   /**
@@ -90,7 +79,7 @@ export class Api {
    * @returns {Promise<CreatedStream>}
    */
   createStream(wish) {
-    return this.#json("/streams", { method: "POST", body: wish });
+    return this.#http.json("/streams", { method: "POST", body: wish });
   }
 
   /**
@@ -99,7 +88,7 @@ export class Api {
    */
   streamInfo({ id, session_id }) {
     const query = new URLSearchParams({ session_id });
-    return this.#json(`/streams/${encodeURIComponent(id)}?${query}`);
+    return this.#http.json(`/streams/${encodeURIComponent(id)}?${query}`);
   }
 
   /**
@@ -117,7 +106,7 @@ export class Api {
    * @returns {Promise<Published>}
    */
   async publish(offer) {
-    const response = await this.#call("/whip", { method: "POST", body: offer });
+    const response = await this.#http.call("/whip", { method: "POST", body: offer });
     const location = response.headers.get("Location") ?? "";
     return {
       location,
@@ -132,7 +121,7 @@ export class Api {
    * @param {string} location
    */
   unpublish(location) {
-    return this.#call(location, { method: "DELETE", keepalive: true });
+    return this.#http.call(location, { method: "DELETE", keepalive: true });
   }
 
   /**
@@ -172,103 +161,12 @@ export class Api {
    * @param {StreamKey} stream
    * @param {string} suffix
    * @param {object} body
-   * @param {CallOptions} [options]
+   * @param {import("./http.js").CallOptions} [options]
    */
   #onStream(stream, suffix, body, options = {}) {
     const path = `/streams/${encodeURIComponent(stream.id)}${suffix}`;
     const whole = { ...body, session_id: stream.session_id };
-    return this.#json(path, { method: "POST", ...options, body: whole });
-  }
-
-  /**
-   * @param {string} path
-   * @param {CallOptions} [options]
-   */
-  async #json(path, options) {
-    return (await this.#call(path, options)).json();
-  }
-
-  /**
-   * @param {string} path
-   * @param {CallOptions} [options]
-   * @returns {Promise<Response>}
-   */
-  async #call(path, options = {}) {
-    for (;;) {
-      const token = sessionStorage.getItem(TOKEN_KEY);
-      const response = await send(path, token, options);
-      if (response.ok) return response;
-      const problem = await refusal(response);
-      if (response.status !== 401 || options.keepalive || !(await this.#renewToken(token))) {
-        throw problem;
-      }
-    }
-  }
-
-  /**
-   * Asks once, however many calls were refused at the same time.
-   * @param {string|null} refused
-   * @returns {Promise<boolean>} Whether there is another token to try.
-   */
-  #renewToken(refused) {
-    if (sessionStorage.getItem(TOKEN_KEY) !== refused) return Promise.resolve(true);
-    this.#asking ??= this.askToken(refused !== null)
-      .then((token) => {
-        if (token) sessionStorage.setItem(TOKEN_KEY, token);
-        return Boolean(token);
-      })
-      .finally(() => {
-        this.#asking = null;
-      });
-    return this.#asking;
-  }
-}
-
-/**
- * @param {string} path
- * @param {string|null} token
- * @param {CallOptions} options
- */
-async function send(path, token, { method = "GET", body, keepalive = false }) {
-  /** @type {Record<string, string>} */
-  const headers = { Accept: "application/json" };
-  const sdp = typeof body === "string";
-  if (body) headers["Content-Type"] = sdp ? "application/sdp" : "application/json";
-  if (token) headers.Authorization = `Bearer ${token}`;
-  try {
-    return await fetch(path, {
-      method,
-      headers,
-      body: sdp ? body : body && JSON.stringify(body),
-      keepalive,
-      cache: "no-cache",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-  } catch (error) {
-    const slow = error instanceof DOMException && error.name === "TimeoutError";
-    throw new Problem(slow ? "ServerTimeout" : "ServerUnreachable");
-  }
-}
-
-/**
- * @param {Response} response
- * @returns {Promise<Problem>}
- */
-async function refusal(response) {
-  const seconds = Number.parseFloat(response.headers.get("Retry-After") ?? "");
-  const more = {
-    status: response.status,
-    retryAfter: Number.isFinite(seconds) ? seconds : null,
-  };
-  const text = await response.text().catch(() => "");
-  try {
-    const { kind, description } = JSON.parse(text);
-    return new Problem(String(kind), String(description ?? ""), more);
-  } catch {
-    // A proxy in between answers in its own format.
-    const gateway = response.status >= 502 && response.status <= 504;
-    const kind = gateway ? "ServerUnreachable" : "UnexpectedAnswer";
-    return new Problem(kind, `HTTP ${response.status} ${response.statusText}`.trim(), more);
+    return this.#http.json(path, { method: "POST", ...options, body: whole });
   }
 }
 

@@ -7,7 +7,6 @@ import { byId, on } from "./dom.js";
 import { FrameWatch } from "./frames.js";
 import { t } from "./i18n.js";
 import { SwitchTimer } from "./latency.js";
-import { followPage } from "./lifecycle.js";
 import { Link } from "./link.js";
 import { Panel } from "./panel.js";
 import { Problem } from "./problem.js";
@@ -54,7 +53,6 @@ export class AvatarView {
     });
     this.#followUser();
     this.#followSession();
-    this.#followPage();
     this.#followCatalog();
     this.#catalog.follow();
     this.render();
@@ -89,6 +87,19 @@ export class AvatarView {
     this.#session.disconnect();
   }
 
+  /** @param {boolean} visible Whether anybody can see the page. */
+  set visible(visible) {
+    this.#session.visible = visible;
+    // Phones pause videos in pages that are put away.
+    if (visible) this.#resume();
+  }
+
+  /** The network is back. */
+  online() {
+    this.#session.retryNow();
+    this.#catalog.refresh();
+  }
+
   /** Writes everything in the page's language. */
   render() {
     this.#cards.render();
@@ -119,22 +130,6 @@ export class AvatarView {
     on(this.#session, "message", (message) => this.#messageCame(message));
     this.#frames.addEventListener("frame", () => this.#session.noteFrame());
     on(this.#timer, "measured", (time) => this.#panel.showSwitch(time));
-  }
-
-  #followPage() {
-    followPage({
-      visible: (visible) => {
-        this.#session.visible = visible;
-        // Phones pause videos in pages that are put away.
-        if (visible) this.#resume();
-      },
-      online: () => {
-        this.#session.retryNow();
-        this.#catalog.refresh();
-      },
-      leave: () => this.leave(),
-      restore: () => this.enter(),
-    });
   }
 
   #followCatalog() {

@@ -23,11 +23,7 @@ export class Dock extends EventTarget {
     super();
     this.#connect.addEventListener("click", () => this.dispatchEvent(new Event("connect")));
     this.#disconnect.addEventListener("click", () => this.dispatchEvent(new Event("disconnect")));
-    const dock = /** @type {HTMLElement} */ (this.#connect.closest(".dock"));
-    // On phones the dock lies over the page's end, which must leave room for it.
-    new ResizeObserver(() => {
-      document.documentElement.style.setProperty("--dock-height", `${dock.offsetHeight}px`);
-    }).observe(dock);
+    makeRoom(/** @type {HTMLElement} */ (this.#connect.closest(".dock")));
   }
 
   /** @param {import("./api.js").Avatar|undefined} avatar */
@@ -133,4 +129,14 @@ export class Dock extends EventTarget {
     setTimeout(() => this.release(name), BUSY_MS);
     this.dispatchEvent(new CustomEvent("ask", { detail: { name, at } }));
   }
+}
+
+/**
+ * On phones a dock lies over the page's end, which must leave room for it.
+ * @param {HTMLElement} dock
+ */
+export function makeRoom(dock) {
+  new ResizeObserver(() => {
+    dock.parentElement?.style.setProperty("--dock-height", `${dock.offsetHeight}px`);
+  }).observe(dock);
 }

@@ -2,10 +2,14 @@
 
 import { Api } from "./api.js";
 import { AvatarView } from "./avatar-view.js";
+import { CameraView } from "./camera-view.js";
 import { askToken, showHelp } from "./dialogs.js";
 import { byId } from "./dom.js";
+import { Http } from "./http.js";
 import { language, translatePage } from "./i18n.js";
 import { listen } from "./keys.js";
+import { followPage } from "./lifecycle.js";
+import { Tabs } from "./tabs.js";
 
 const params = new URLSearchParams(location.search);
 document.body.classList.toggle("embed", params.get("embed") === "1");
@@ -17,15 +21,33 @@ picker.addEventListener("change", () => {
 });
 translatePage();
 
-const view = new AvatarView(new Api(askToken), {
+const api = new Api(new Http(askToken));
+const avatar = new AvatarView(api, {
   avatarId: params.get("avatar"),
-  autoconnect: params.get("autoconnect") === "1",
+  autoconnect: params.get("autoconnect") === "1" && location.hash !== "#camera",
 });
-language.addEventListener("change", () => view.render());
+const camera = new CameraView(api);
+const views = [avatar, camera];
+/** @type {Tabs<AvatarView|CameraView>} */
+const tabs = new Tabs({ avatar, camera });
+
+language.addEventListener("change", () => {
+  for (const view of views) view.render();
+});
+followPage({
+  visible: (visible) => {
+    for (const view of views) view.visible = visible;
+  },
+  online: () => {
+    for (const view of views) view.online();
+  },
+  leave: () => tabs.current.leave(),
+  restore: () => tabs.current.enter(),
+});
 byId("help").addEventListener("click", showHelp);
 listen({
-  nth: (n, at) => view.pressNth(n, at),
-  connect: () => view.toggleConnection(),
-  fullscreen: () => view.toggleFullscreen(),
+  nth: (n, at) => tabs.current.pressNth(n, at),
+  connect: () => tabs.current.toggleConnection(),
+  fullscreen: () => tabs.current.toggleFullscreen(),
   help: showHelp,
 });
