@@ -3,12 +3,14 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from aiortc.codecs.h264 import H264Decoder, h264_depayload
+from aiortc.jitterbuffer import JitterFrame
 
 from engine.settings import StreamSettings, WebRtcSettings
 from tests.serving import BRIGHT, DARK, WAVING_PICTURES, make_demo, serving
@@ -268,3 +270,31 @@ async def test_ports_and_addresses_follow_the_settings(root: Path) -> None:
         await viewer.send_answer(await viewer.answer())
         assert abs(await viewer.brightness() - DARK) <= TOLERANCE
         await viewer.close()
+
+
+async def test_a_picture_loss_is_answered_by_the_next_keyframe(
+    server: tuple[TestClient, StreamRegistry],
+) -> None:
+    client, registry = server
+    viewer = Viewer(client)
+    await viewer.connect(video_id="demo")
+    await viewer.frame()
+    (stream,) = registry.streams()
+    sender = stream.media.sender
+    (receiver,) = viewer.peer.getReceivers()
+    await receiver._send_rtcp_pli(sender._ssrc)
+    # A fresh decoder stands for the viewer that lost everything: it needs a keyframe.
+    decoder = H264Decoder()
+    units: list[bytes] = []
+    send = sender._send_payloads
+
+    def note(payloads: Sequence[bytes], media_time: int) -> int:
+        units.append(b"".join(h264_depayload(payload) for payload in payloads))
+        return send(payloads, media_time)
+
+    sender._send_payloads = note  # type: ignore[method-assign]
+    while not any(decoder.decode(JitterFrame(unit, 0)) for unit in units[-1:]):
+        await viewer.frame()
+    assert sender.statistics.keyframe_requests == 1
+    assert len(units) <= 0.5 * 25 + 2
+    await viewer.close()

@@ -1,6 +1,6 @@
 // A minimal viewer for the benchmarks: no page, no styles, only the connection and its clock.
 window.viewer = {
-  async connect(avatar) {
+  async connect(avatar, codec) {
     const began = performance.now();
     const post = (path, body) => fetch(path, {
       method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body),
@@ -35,6 +35,10 @@ window.viewer = {
         : {session_id: stream.session_id}).catch(() => {});
     };
     await peer.setRemoteDescription(stream.offer);
+    if (codec) {
+      const all = RTCRtpReceiver.getCapabilities("video").codecs;
+      peer.getTransceivers()[0].setCodecPreferences(all.filter((c) => c.mimeType === codec));
+    }
     const answer = await peer.createAnswer();
     await peer.setLocalDescription(answer);
     await post(`/streams/${stream.id}/sdp`, {answer: peer.localDescription.toJSON(), session_id: stream.session_id});
@@ -72,6 +76,7 @@ window.viewer = {
   async report() {
     const found = {};
     for (const s of (await this.peer.getStats()).values()) if (s.type === "inbound-rtp") Object.assign(found, s);
+    found.mimeType = (await this.peer.getStats()).get(found.codecId)?.mimeType;
     return found;
   },
 };

@@ -26,7 +26,8 @@ export class Stamper {
 
   /** @param {MediaStreamTrack} source */
   constructor(source) {
-    const { readable } = new MediaStreamTrackProcessor({ track: source });
+    const video = /** @type {MediaStreamVideoTrack} */ (source);
+    const { readable } = new MediaStreamTrackProcessor({ track: video });
     /** What is to be sent; it ends with its source. */
     this.track = new MediaStreamTrackGenerator({ kind: "video" });
     readable
@@ -83,6 +84,5 @@ async function withCode(frame, at, pixelBytes) {
     timestamp: frame.timestamp,
     duration: frame.duration ?? undefined,
     colorSpace: frame.colorSpace,
-    transfer: [bytes.buffer],
   });
 }
