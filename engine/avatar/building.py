@@ -14,6 +14,7 @@ from engine.avatar.trials import MIN_TRUST
 
 _ROUGHEST_STEP = 1.0
 _USUAL_LENGTH = 2.6
+_SHORT_LENGTH = 2.3
 _EXITS_MORE = 1.12
 """Keyframes are exits too, which makes this many times more of them than the spacing asks for."""
 
@@ -97,7 +98,7 @@ def fitted(
             group: settings.exit_spacing * (action_times if is_action else state_times)
             for group, is_action in groups.items()
         }
-        usual = _USUAL_LENGTH if chosen is settings else settings.bridge_lengths[0]
+        usual = _USUAL_LENGTH if chosen is settings else _SHORT_LENGTH
         if _bridge_share(clips, chosen, spacings, usual) <= settings.max_bridge_share:
             break
     warnings = []

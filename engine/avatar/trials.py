@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
+
 from engine.avatar.bridges import Picture, bridge, grey_bridge, variance_of_laplacian
 from engine.avatar.features import FaceFinder, step
 from engine.avatar.flow import Flow, Motion, aligning_flows, motion_between
@@ -52,12 +54,20 @@ def initial_flows(
 
 
 def motion_of(first: PreparedClip, exit_: int, second: PreparedClip, entry: int) -> Motion:
-    """Compute the dense motion from an exit to an entry."""
-    return motion_between(
+    """Compute the dense motion from an exit to an entry.
+
+    Where it cannot be trusted at all (another person, another place) it is set to none, so that
+    one picture gives way to the other quickly instead of being smeared.
+    """
+    motion = motion_between(
         first.features.grey[exit_],
         second.features.grey[entry],
         initial_flows(first, exit_, second, entry),
     )
+    if motion.trusted >= MIN_TRUST:
+        return motion
+    none = np.zeros_like(motion.forward)
+    return replace(motion, forward=none, backward=none)
 
 
 def render(
