@@ -339,7 +339,7 @@ def render_file(options: argparse.Namespace) -> int:
 
 def prepare_clip(options: argparse.Namespace) -> int:
     """Turn any video into a clean clip for an avatar."""
-    from engine.avatar import normalise, prepare
+    from engine.clips import normalise, prepare
 
     names = ("fps", "start", "duration", "brightness", "contrast", "saturation", "sharpen")
     values = {name: getattr(options, name) for name in (*names, "stabilize", "crop")}
@@ -363,7 +363,7 @@ def prepare_clip(options: argparse.Namespace) -> int:
 
 def inspect_clips(options: argparse.Namespace) -> int:
     """Say what clips are, what is wrong with them for an avatar, and what to do."""
-    from engine.avatar import inspection
+    from engine.clips import inspection
 
     failed = False
     reports = []

@@ -11,14 +11,14 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from capture.metronome import Metronome
-from engine.avatar.opening import (
+from engine.clips.opening import (
     check_size,
     damaged,
     decode_frames,
     opened,
     stream_pixel_aspect,
 )
-from engine.avatar.orientation import Orientation
+from engine.clips.orientation import Orientation
 from engine.clock import Clock, monotonic
 from engine.pipeline.frame import Frame, Image
 

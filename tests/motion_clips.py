@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.avatar.building import link
-from engine.avatar.motion import MotionGraph, MotionSettings
-from engine.avatar.nodes import ClipSource, PreparedClip, prepare
+from engine.motion.building import link
+from engine.motion.graph import MotionGraph, MotionSettings
+from engine.motion.nodes import ClipSource, PreparedClip, prepare
 
 Picture = NDArray[np.uint8]
 SIDE = 128

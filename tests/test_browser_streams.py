@@ -1,7 +1,6 @@
 """Sizes and codecs in a real Chromium, without the page."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest

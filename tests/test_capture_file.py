@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from capture.file import FileSource
 from capture.metronome import Metronome
-from engine.avatar.opening import ClipEmpty, ClipMissing, ClipWithoutPicture, NotAVideo
+from engine.clips.opening import ClipEmpty, ClipMissing, ClipWithoutPicture, NotAVideo
 from engine.pipeline.frame import Frame
 from tests.clipmaking import (
     cut_off,

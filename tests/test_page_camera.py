@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from selenium.webdriver import Chrome
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import WebDriverWait
 
 from engine.pipeline.frame import Image
 from tests import chromium as browsers

@@ -11,10 +11,11 @@ from typing import TypeVar
 
 import av
 
-from engine.avatar import clips, normalise
 from engine.avatar.encode import ENCODERS, Encoder, poster
 from engine.avatar.pack import Pack, PackedClip
 from engine.avatar.spec import AvatarSpec, Encoding
+from engine.clips import info as clips
+from engine.clips import normalise
 from engine.errors import ClipChanged, ClipError
 
 Progress = Callable[[float], None]

@@ -2,28 +2,10 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from engine.avatar.pack import Pack, PackedClip
-from engine.avatar.spec import REST_STATE
 from engine.errors import StateNotFound
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a walk through a pack.
-
-    Attributes:
-        index: The picture's number within the pack.
-        keyframe: Whether a decoder can start at it.
-        state: The state or action that it belongs to.
-        finished: The one-shot action that ended with the picture before, or None.
-    """
-
-    index: int
-    keyframe: bool
-    state: str
-    finished: str | None = None
+from engine.motion.step import REST_STATE, Step
 
 
 class CutWalk:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import floor
 from typing import Protocol
 
-from engine.avatar.cuts import Step
+from engine.motion.step import Step
 
 VIDEO_CLOCK_RATE = 90_000
 """Ticks per second of RTP timestamps for video (RFC 3551)."""

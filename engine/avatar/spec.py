@@ -10,10 +10,8 @@ import yaml
 from pydantic import Field, ValidationError
 
 from engine.errors import AvatarError, PathNotAllowed
+from engine.motion.step import REST_STATE
 from engine.settings import AvatarSettings, Section
-
-REST_STATE = "idle"
-"""The state that every avatar has: silent, and where an interrupt leads."""
 
 SPEAKING_STATE = "gesture"
 

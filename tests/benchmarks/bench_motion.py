@@ -22,16 +22,16 @@ import cv2
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 
-from engine.avatar import normalise
-from engine.avatar.bridges import Picture, sharpness
-from engine.avatar.building import link
-from engine.avatar.features import FaceFinder, PictureFile, small_grey, step
-from engine.avatar.motion import Jump, MotionGraph, MotionSettings
-from engine.avatar.nodes import ClipSource, PreparedClip, prepare
-from engine.avatar.routes import Routes
-from engine.avatar.splice import encode_graph
-from engine.avatar.trials import render
-from engine.avatar.walk import GraphWalk
+from engine.clips import normalise
+from engine.motion.bridges import Picture, sharpness
+from engine.motion.building import link
+from engine.motion.features import FaceFinder, PictureFile, small_grey, step
+from engine.motion.graph import Jump, MotionGraph, MotionSettings
+from engine.motion.nodes import ClipSource, PreparedClip, prepare
+from engine.motion.routes import Routes
+from engine.motion.splice import encode_graph
+from engine.motion.trials import render
+from engine.motion.walk import GraphWalk
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"

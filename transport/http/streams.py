@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from engine.avatar.spec import REST_STATE
 from engine.errors import Conflict
+from engine.motion.step import REST_STATE
 from engine.pipeline.control import PipelineChange
 from transport.http.keys import LIBRARY, PROCESSED, STREAMS
 from transport.http.routing import Body, InvalidRequest, Route

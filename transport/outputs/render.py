@@ -25,7 +25,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from capture.file import upright
-from engine.avatar.opening import damaged, opened, stream_pixel_aspect
+from engine.clips.opening import damaged, opened, stream_pixel_aspect
 from engine.clock import Clock, monotonic
 from engine.pipeline.frame import Frame, Image
 from engine.pipeline.protocols import Transform

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from engine.avatar.cuts import CutWalk
 from engine.avatar.pack import Pack
 from engine.avatar.player import Picture, Player
-from engine.avatar.spec import REST_STATE
 from engine.clock import Clock
+from engine.motion.step import REST_STATE
 from transport.webrtc.payload import PayloadCache
 from transport.webrtc.played import PlayedSender
 from transport.webrtc.rtp import RtpSender

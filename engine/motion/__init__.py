@@ -1,0 +1,1 @@
+"""The motion graph: loops and transitions nobody sees, made once, walked through while playing."""
