@@ -171,7 +171,9 @@ def _loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]
 
 async def _serve(settings: Settings, body: Callable[[Parts], Awaitable[None]]) -> None:
     """Run the server for as long as ``body`` does."""
-    library = AvatarLibrary(settings.avatars, _ProgressLog())
+    library = AvatarLibrary(
+        settings.avatars, _ProgressLog(), settings.motion, _known_face_model(settings)
+    )
     processed = ProcessedStreams(
         settings.live, settings.pipeline, lambda s: _factories(settings, s), library
     )
@@ -219,13 +221,16 @@ class _ProgressLog:
     def __call__(self, entry: Entry) -> None:
         if entry.progress is None:
             self._shown.pop(entry.id, None)
-            if entry.error is None and entry.pack is not None:
+            if entry.error is None and entry.graph_pack is not None:
+                self._log.info("%s: ready, with loops and transitions", entry.id)
+            elif entry.error is None and entry.pack is not None:
                 self._log.info("%s: ready, %.1f s of pictures", entry.id, entry.pack.seconds)
             return
         step = int(entry.progress * 5)
         if step != self._shown.get(entry.id):
             self._shown[entry.id] = step
-            self._log.info("%s: compiling, %d %%", entry.id, step * 20)
+            what = "compiling" if entry.pack is None else "making loops and transitions"
+            self._log.info("%s: %s, %d %%", entry.id, what, step * 20)
 
 
 # Processing.
@@ -398,7 +403,11 @@ def _face_model(options: argparse.Namespace) -> Path | None:
     if options.face_model is not None:
         named: Path = options.face_model
         return named
-    section = load_settings(options).processors
+    return _known_face_model(load_settings(options))
+
+
+def _known_face_model(settings: Settings) -> Path | None:
+    section = settings.processors
     try:
         return find_model(section.anonymise.model, section.models, os.environ, "face detector")
     except ModelNotFound:

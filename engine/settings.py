@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from engine.motion.graph import MotionSettings
 from engine.pipeline.settings import OutputSettings, PipelineSettings, ProcessorSettings
 
 _SIZE = re.compile(r"^(\d{2,4})x(\d{2,4})$")
@@ -85,6 +86,10 @@ class AvatarSettings(Section):
     )
     max_clip_seconds: Annotated[float, Field(gt=0, le=600)] = Field(
         60.0, description="Longer clips are cut here while compiling."
+    )
+    transitions: Literal["morph", "cut"] = Field(
+        "morph",
+        description="Morph makes loops and transitions that nobody sees; cut is compiled faster.",
     )
     compile_wait: Annotated[float, Field(ge=0, le=300)] = Field(
         20.0, description="Seconds that POST /streams waits for an avatar that is being compiled."
@@ -213,6 +218,7 @@ class Settings(Section):
     avatars: AvatarSettings = Field(default_factory=AvatarSettings)
     streams: StreamSettings = Field(default_factory=StreamSettings)
     webrtc: WebRtcSettings = Field(default_factory=WebRtcSettings)
+    motion: MotionSettings = Field(default_factory=MotionSettings)
     live: LiveSettings = Field(default_factory=LiveSettings)
     pipeline: PipelineSettings = Field(default_factory=PipelineSettings)
     processors: ProcessorSettings = Field(default_factory=ProcessorSettings)

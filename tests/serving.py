@@ -38,8 +38,8 @@ def avatar_settings(root: Path) -> AvatarSettings:
         folder=root / "videos",
         cache=root / "cache",
         size="64x64",
-        idle_video="",
         compile_wait=30.0,
+        transitions="cut",
     )
 
 
@@ -47,6 +47,7 @@ def server_flags(root: Path) -> list[str]:
     """Return command-line flags that make a server process use these settings."""
     settings = avatar_settings(root)
     values = [f"avatars.cache={settings.cache}", f"avatars.size={settings.size}"]
+    values.append(f"avatars.transitions={settings.transitions}")
     return ["--videos", str(settings.folder), *(x for v in values for x in ("--set", v))]
 
 

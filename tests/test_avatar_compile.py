@@ -10,9 +10,10 @@ import av
 import pytest
 
 from engine.avatar import compile as compiler
-from engine.avatar import library as libraries
+from engine.avatar import compiling, worker
 from engine.avatar import pack as packs
-from engine.avatar import worker
+from engine.avatar.compile import Progress
+from engine.avatar.compiling import Compiler
 from engine.avatar.library import AvatarLibrary, Entry
 from engine.errors import (
     AvatarCompiling,
@@ -22,6 +23,7 @@ from engine.errors import (
     ClipError,
     PathNotAllowed,
 )
+from engine.motion.graph import MotionSettings
 from engine.settings import AvatarSettings
 from tests.fakes import flat_clip, spec
 
@@ -29,7 +31,11 @@ from tests.fakes import flat_clip, spec
 @pytest.fixture
 def settings(tmp_path: Path) -> AvatarSettings:
     return AvatarSettings(
-        folder=tmp_path / "videos", cache=tmp_path / "cache", size="64x64", codecs=("H264",)
+        folder=tmp_path / "videos",
+        cache=tmp_path / "cache",
+        size="64x64",
+        codecs=("H264",),
+        transitions="cut",
     )
 
 
@@ -127,22 +133,20 @@ def test_the_key_follows_contents_and_settings(tmp_path: Path) -> None:
 
 def test_a_worker_understands_what_the_library_tells_it(tmp_path: Path) -> None:
     wanted = spec({"idle": [tmp_path / "a.mp4"]}, fps=Fraction(30000, 1001))
-    assert worker.from_json(worker.to_json(wanted, tmp_path / "x.pack")) == (
-        wanted,
-        tmp_path / "x.pack",
-    )
+    order = worker.Order(wanted, tmp_path / "x.pack", MotionSettings(tries=3), tmp_path / "y.onnx")
+    assert worker.Order.from_json(order.to_json()) == order
 
 
 def test_a_worker_reports_progress_and_errors(tmp_path: Path) -> None:
     clip = flat_clip(tmp_path / "idle.mp4", 60, 0.4)
     messages: list[dict[str, object]] = []
     target = tmp_path / "x.pack"
-    assert worker.run(worker.to_json(spec({"idle": [clip]}), target), messages.append) == 0
+    assert worker.run(worker.Order(spec({"idle": [clip]}), target).to_json(), messages.append) == 0
     assert messages[0].keys() == {"progress"}
     assert messages[-1] == {"done": str(target)}
     assert packs.read(target).clips[0].count == 10
     clip.write_bytes(b"")
-    assert worker.run(worker.to_json(spec({"idle": [clip]}), target), messages.append) == 1
+    assert worker.run(worker.Order(spec({"idle": [clip]}), target).to_json(), messages.append) == 1
     assert messages[-1].keys() == {"error"}
 
 
@@ -228,12 +232,12 @@ async def test_whoever_does_not_wait_hears_that_it_is_being_compiled(
     make_avatar(settings)
     gate = asyncio.Event()
 
-    async def hold(self: AvatarLibrary, entry: Entry, description: str) -> None:
-        entry.progress = 0.42
+    async def hold(self: Compiler, order: worker.Order, on_progress: Progress) -> None:
+        on_progress(0.42)
         await gate.wait()
-        worker.run(description, lambda _: None)
+        worker.run(order.to_json(), lambda _: None)
 
-    monkeypatch.setattr(AvatarLibrary, "_run_worker", hold)
+    monkeypatch.setattr(Compiler, "run_worker", hold)
     library = AvatarLibrary(settings)
     await library.start()
     try:
@@ -292,7 +296,7 @@ async def test_a_worker_that_dies_is_an_error_not_a_hang(
     settings: AvatarSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_avatar(settings)
-    monkeypatch.setattr(libraries.sys, "executable", shutil.which("false"))
+    monkeypatch.setattr(compiling.sys, "executable", shutil.which("false"))
     library = AvatarLibrary(settings)
     await library.start()
     try:
@@ -316,7 +320,7 @@ async def test_closing_ends_the_worker(settings: AvatarSettings, tmp_path: Path)
 
 
 def test_the_described_compilation_is_json(tmp_path: Path) -> None:
-    text = worker.to_json(spec({"idle": [tmp_path / "a.mp4"]}), tmp_path / "x")
+    text = worker.Order(spec({"idle": [tmp_path / "a.mp4"]}), tmp_path / "x").to_json()
     assert json.loads(text)["encoding"]["fps"] == "25"
 
 

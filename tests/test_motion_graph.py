@@ -147,7 +147,8 @@ def test_many_actions_begin_later_so_that_the_pack_stays_small() -> None:
     actions = [
         replace(wave, node=replace(wave.node, name=f"act{n}", action=f"act{n}")) for n in range(4)
     ]
-    settings, spacings, warnings = fitted([idle, idle, *actions], SETTINGS)
+    small = SETTINGS.model_copy(update={"max_bridge_share": 0.3})
+    settings, spacings, warnings = fitted([idle, idle, *actions], small)
     assert settings.max_step > SETTINGS.max_step
     assert spacings["idle"] == SETTINGS.exit_spacing
     assert spacings["act0"] > SETTINGS.exit_spacing

@@ -13,8 +13,7 @@ from engine.clock import Clock, monotonic
 from engine.errors import Conflict, Forbidden, NotFound, Unavailable
 from engine.settings import StreamSettings, WebRtcSettings
 from transport.processed import ProcessedStreams, Shared
-from transport.webrtc.media import Media, PlayedMedia
-from transport.webrtc.payload import PayloadCache
+from transport.webrtc.media import Media, PlayedMedia, SharedByStreams
 from transport.webrtc.peer import Peer
 from transport.webrtc.rtp import SenderStatistics
 
@@ -93,7 +92,7 @@ class StreamRegistry:
         self._clock = clock
         self._streams: dict[str, Stream] = {}
         self._reserved = 0
-        self._payloads = PayloadCache()
+        self._shared = SharedByStreams()
         self._task: asyncio.Task[None] | None = None
         self.created_total = 0
         self.ended: dict[str, int] = {}
@@ -196,8 +195,9 @@ class StreamRegistry:
                 await peer.close()
 
     async def _played(self, avatar_id: str, session_timeout: float | None) -> Stream:
-        pack = await self._library.ready(avatar_id, self._compile_wait)
-        media = PlayedMedia(pack, self._seed(), self._payloads, self._clock)
+        packs = await self._library.playable(avatar_id, self._compile_wait)
+        await asyncio.to_thread(self._shared.prepare, packs)
+        media = PlayedMedia(packs, self._seed(), self._shared, self._clock)
         return self._make(avatar_id, media, session_timeout)
 
     def _seed(self) -> int:

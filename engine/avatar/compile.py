@@ -29,19 +29,25 @@ MIN_PICTURES = 2
 T = TypeVar("T")
 
 
-def pack_key(spec: AvatarSpec, fingerprint: Callable[[Path], str] = clips.fingerprint) -> str:
+def pack_key(spec: AvatarSpec, extra: str = "") -> str:
     """Return a name for everything that the pack depends on: contents, settings, version.
+
+    Args:
+        spec: The avatar.
+        extra: What else it depends on.
 
     Raises:
         ClipError: A clip is missing or cannot be read.
     """
     content = {
         "version": COMPILER_VERSION,
+        "extra": extra,
         "encoding": {k: str(v) for k, v in asdict(spec.encoding).items()},
         "states": {
-            state: [fingerprint(path) for path in paths] for state, paths in spec.states.items()
+            state: [clips.fingerprint(path) for path in paths]
+            for state, paths in spec.states.items()
         },
-        "actions": {name: fingerprint(path) for name, path in spec.actions.items()},
+        "actions": {name: clips.fingerprint(path) for name, path in spec.actions.items()},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -64,7 +70,7 @@ def compile_avatar(spec: AvatarSpec, on_progress: Progress = lambda _: None) -> 
             path,
             state_name,
             action,
-            _part(on_progress, number, len(places)),
+            part(on_progress, number, len(places)),
         )
     if pack_key(spec) != key:
         raise ClipChanged(
@@ -131,7 +137,8 @@ def keyframe_interval(encoding: Encoding) -> int:
     return max(3, floor(encoding.keyframe_seconds * encoding.fps)) - 1
 
 
-def _part(on_progress: Progress, number: int, parts: int) -> Progress:
+def part(on_progress: Progress, number: int, parts: int) -> Progress:
+    """Return progress of one of several parts as progress of the whole."""
     return lambda done: on_progress((number + done) / parts)
 
 

@@ -5,17 +5,14 @@ loop that sends pictures never waits for any of it.
 """
 
 import asyncio
-import json
+import itertools
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.avatar import compile as compiler
-from engine.avatar import pack as packs
 from engine.avatar import spec as specs
-from engine.avatar import worker
+from engine.avatar.compiling import CompileFailed, Compiler
 from engine.avatar.pack import Pack
 from engine.avatar.spec import AvatarSpec
 from engine.errors import (
@@ -24,34 +21,21 @@ from engine.errors import (
     AvatarNotFound,
     AvatarServerError,
     ClipChanged,
-    PackError,
     Unavailable,
 )
+from engine.motion.graph import MotionSettings
 from engine.settings import AvatarSettings
 
 _log = logging.getLogger(__name__)
-
-_ROOT = Path(__file__).resolve().parents[2]
 
 MAX_PAIRS = 32
 """How many avatars can be made of pairs of clips while the server runs."""
 
 CHANGED_RETRIES = 3
 
+_PLAIN, _GRAPH = 0, 1
+
 _Signature = tuple[tuple[str, int, int], ...]
-
-
-class CompileFailed(AvatarError):
-    """The worker process reported an error, or died."""
-
-    def __init__(self, description: str, kind: str = "CompileFailed") -> None:
-        super().__init__(description)
-        self._kind = kind
-
-    @property
-    def kind(self) -> str:
-        """The name of the error that the worker met."""
-        return self._kind
 
 
 class LibraryClosed(Unavailable):
@@ -66,6 +50,7 @@ class Entry:
         id: Names it in the API.
         spec: What it is made of; None when its description is wrong.
         pack: The compiled avatar, also while a newer one is being compiled.
+        graph_pack: The same with loops and transitions, once it is made.
         progress: Of the compilation under way, 0 to 1; None when there is none.
         error: Why there is no (newer) pack.
     """
@@ -73,6 +58,7 @@ class Entry:
     id: str
     spec: AvatarSpec | None = None
     pack: Pack | None = None
+    graph_pack: Pack | None = None
     progress: float | None = None
     error: AvatarServerError | None = None
     signature: _Signature = ()
@@ -94,17 +80,26 @@ class AvatarLibrary:
     Args:
         settings: The ``avatars`` section.
         on_change: Called with an entry whenever its progress or status changes.
+        motion: The ``motion`` section.
+        face_model: YuNet in ONNX form, for aligning transitions; optional.
     """
 
     def __init__(
-        self, settings: AvatarSettings, on_change: Callable[[Entry], None] = lambda _: None
+        self,
+        settings: AvatarSettings,
+        on_change: Callable[[Entry], None] = lambda _: None,
+        motion: MotionSettings | None = None,
+        face_model: Path | None = None,
     ) -> None:
         self._settings = settings
         self._on_change = on_change
         self._entries: dict[str, Entry] = {}
         self._pairs: dict[str, AvatarSpec] = {}
         self._configured: str | None = None
-        self._queue: asyncio.Queue[Entry] = asyncio.Queue()
+        self._compiler = Compiler(settings.cache, motion or MotionSettings(), face_model)
+        # Plain packs of all avatars come before the first motion graph.
+        self._queue: asyncio.PriorityQueue[tuple[int, int, Entry]] = asyncio.PriorityQueue()
+        self._order = itertools.count()
         self._task: asyncio.Task[None] | None = None
         self._refreshing = asyncio.Lock()
 
@@ -192,10 +187,16 @@ class AvatarLibrary:
                     self._on_change(entry)
                 else:
                     entry.settled.clear()
-                    self._queue.put_nowait(entry)
+                    self._enqueue(_PLAIN, entry)
+
+    async def playable(self, avatar_id: str, wait: float) -> tuple[Pack, ...]:
+        """Return an avatar's packs, the best one first; see ``ready`` for the rest."""
+        plain = await self.ready(avatar_id, wait)
+        graph = self.entry(avatar_id).graph_pack
+        return (plain,) if graph is None else (graph, plain)
 
     async def ready(self, avatar_id: str, wait: float) -> Pack:
-        """Return an avatar's pack, waiting for its compilation up to ``wait`` seconds.
+        """Return an avatar's plain pack, waiting for its compilation up to ``wait`` seconds.
 
         Raises:
             AvatarNotFound: There is no such avatar.
@@ -242,75 +243,45 @@ class AvatarLibrary:
 
     async def _work(self) -> None:
         while True:
-            entry = await self._queue.get()
-            for _ in range(CHANGED_RETRIES):
-                try:
-                    await self._compile(entry)
-                    break
-                except CompileFailed as error:
-                    entry.error = error
-                    if error.kind != ClipChanged.__name__:
-                        break
-                except AvatarServerError as error:
-                    entry.error = error
-                    break
+            stage, _, entry = await self._queue.get()
+            try:
+                await self._compile(entry, stage)
+                if stage == _PLAIN and self._settings.transitions == "morph":
+                    self._enqueue(_GRAPH, entry)
+            except AvatarServerError as error:
+                entry.error = error
+                what = "cannot be used" if entry.pack is None else "stays as it is"
+                _log.error("The avatar '%s' %s: %s", entry.id, what, error)
             entry.progress = None
             entry.settled.set()
-            if entry.error is not None:
-                _log.error("The avatar '%s' cannot be used: %s", entry.id, entry.error)
             self._on_change(entry)
 
-    async def _compile(self, entry: Entry) -> None:
-        spec = entry.spec
-        if spec is None:
-            return
-        key = await asyncio.to_thread(compiler.pack_key, spec)
-        target = self._settings.cache / f"{spec.id}-{key}.pack"
-        entry.error = None
-        if target.is_file():
-            try:
-                entry.pack = await asyncio.to_thread(packs.read, target)
-                return
-            except PackError as error:
-                _log.warning("%s Compiling it again.", error)
-        entry.progress = 0.0
-        self._on_change(entry)
-        await self._run_worker(entry, worker.to_json(spec, target))
-        entry.pack = await asyncio.to_thread(packs.read, target)
-        for old in self._settings.cache.glob(f"{spec.id}-{'?' * len(key)}.pack"):
-            if old != target:
-                old.unlink(missing_ok=True)
+    async def _compile(self, entry: Entry, stage: int) -> None:
+        """Bring one of an entry's packs up to date, anew where a clip changes meanwhile."""
 
-    async def _run_worker(self, entry: Entry, description: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            worker.__name__,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            cwd=_ROOT,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(description.encode())
-            process.stdin.close()
-            done = False
-            async for line in process.stdout:
-                message = json.loads(line)
-                if "error" in message:
-                    raise CompileFailed(message["error"]["description"], message["error"]["kind"])
-                done = done or "done" in message
-                entry.progress = message.get("progress", entry.progress)
-                self._on_change(entry)
-            if not done:
-                raise CompileFailed(
-                    f"The process that compiled '{entry.id}' ended with {await process.wait()}."
-                )
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
+        def on_progress(done: float) -> None:
+            entry.progress = done
+            self._on_change(entry)
+
+        for attempt in range(CHANGED_RETRIES):
+            spec = entry.spec
+            if spec is None:
+                return
+            entry.error = None
+            try:
+                if stage == _PLAIN:
+                    entry.pack = await self._compiler.plain(spec, on_progress)
+                    if entry.graph_pack and not _same_clips(entry.pack, entry.graph_pack):
+                        entry.graph_pack = None
+                else:
+                    entry.graph_pack = await self._compiler.graph(spec, on_progress)
+                return
+            except CompileFailed as error:
+                if error.kind != ClipChanged.__name__ or attempt == CHANGED_RETRIES - 1:
+                    raise
+
+    def _enqueue(self, stage: int, entry: Entry) -> None:
+        self._queue.put_nowait((stage, next(self._order), entry))
 
 
 def _signature(spec: AvatarSpec) -> _Signature:
@@ -326,6 +297,13 @@ def _signature(spec: AvatarSpec) -> _Signature:
             ) from None
         found.append((str(path), stat.st_size, stat.st_mtime_ns))
     return tuple(found)
+
+
+def _same_clips(one: Pack, other: Pack) -> bool:
+    """Tell whether two packs can be of the same clips, by their names and roles."""
+    return {(c.name, c.state, c.action) for c in one.clips} == {
+        (c.name, c.state, c.action) for c in other.clips
+    }
 
 
 def _renamed(spec: AvatarSpec, avatar_id: str) -> AvatarSpec:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import PackError
+from engine.motion.graph import MotionGraph
 
-MAGIC = b"avatar-server pack 1\n"
+MAGIC = b"avatar-server pack 2\n"
 _LENGTH = struct.Struct(">I")
 _DIGEST_BYTES = 32
 
@@ -62,6 +63,21 @@ class EncodedPictures:
 
 
 @dataclass(frozen=True, slots=True)
+class PackedGraph:
+    """How the pictures of a pack may follow one another, beyond the order of the clips.
+
+    Attributes:
+        graph: Its pictures have the numbers of ``graph.numbering()``.
+        keyframes: Numbers of all pictures at which a decoder can start.
+        spacing: Pictures within which a change of state begins.
+    """
+
+    graph: MotionGraph
+    keyframes: frozenset[int]
+    spacing: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pack:
     """A compiled avatar.
 
@@ -72,6 +88,7 @@ class Pack:
         clips: All clips; their pictures follow one another without gaps.
         codecs: Encoded pictures by codec name.
         poster: The first picture of the first clip as JPEG.
+        graph: Loops and transitions, or None where clips follow one another by hard cuts.
     """
 
     key: str
@@ -80,6 +97,7 @@ class Pack:
     clips: tuple[PackedClip, ...]
     codecs: Mapping[str, EncodedPictures]
     poster: bytes
+    graph: PackedGraph | None = None
 
     @property
     def seconds(self) -> float:
@@ -172,6 +190,12 @@ def _header(pack: Pack) -> dict[str, Any]:
             }
             for pictures in pack.codecs.values()
         ],
+        "graph": pack.graph
+        and {
+            "motion": pack.graph.graph.to_json(),
+            "keyframes": sorted(pack.graph.keyframes),
+            "spacing": pack.graph.spacing,
+        },
     }
 
 
@@ -189,6 +213,7 @@ def _from_header(header: dict[str, Any], body: bytes, offset: int) -> Pack:
         offset = ends[-1]
     if offset != len(body):
         raise ValueError("sizes do not add up")
+    graph = header["graph"]
     return Pack(
         key=header["key"],
         size=(header["size"][0], header["size"][1]),
@@ -199,4 +224,8 @@ def _from_header(header: dict[str, Any], body: bytes, offset: int) -> Pack:
         ),
         codecs=codecs,
         poster=poster,
+        graph=graph
+        and PackedGraph(
+            MotionGraph.from_json(graph["motion"]), frozenset(graph["keyframes"]), graph["spacing"]
+        ),
     )

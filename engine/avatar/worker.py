@@ -8,63 +8,99 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from engine.avatar import compile as compiler
 from engine.avatar import pack
+from engine.avatar.pack import Pack
 from engine.avatar.spec import AvatarSpec, Encoding
 from engine.errors import AvatarServerError
+from engine.motion.graph import MotionSettings
 
 PROGRESS_STEP = 0.01
 
+GRAPH_VERSION = 1
+"""Raised when the same clips and settings would give another motion graph."""
 
-def to_json(spec: AvatarSpec, target: Path) -> str:
-    """Describe a compilation for a worker."""
-    encoding = spec.encoding
-    return json.dumps(
-        {
-            "target": str(target.absolute()),
-            "id": spec.id,
-            "name": spec.name,
-            "states": {k: [str(p.absolute()) for p in v] for k, v in spec.states.items()},
-            "actions": {k: str(p.absolute()) for k, p in spec.actions.items()},
-            "encoding": {
-                "size": encoding.size,
-                "fps": str(encoding.fps),
-                "crf": encoding.crf,
-                "max_bitrate": encoding.max_bitrate,
-                "keyframe_seconds": encoding.keyframe_seconds,
-                "codecs": encoding.codecs,
-                "max_clip_seconds": encoding.max_clip_seconds,
-            },
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a worker is to compile.
+
+    Attributes:
+        spec: The avatar.
+        target: Where the pack belongs.
+        motion: Makes the pack with the motion graph; None makes the plain one.
+        face_model: YuNet, for the graph; optional.
+    """
+
+    spec: AvatarSpec
+    target: Path
+    motion: MotionSettings | None = None
+    face_model: Path | None = None
+
+    def to_json(self) -> str:
+        """Describe the order for a worker."""
+        spec, encoding = self.spec, asdict(self.spec.encoding)
+        return json.dumps(
+            {
+                "target": str(self.target.absolute()),
+                "id": spec.id,
+                "name": spec.name,
+                "states": {k: [str(p.absolute()) for p in v] for k, v in spec.states.items()},
+                "actions": {k: str(p.absolute()) for k, p in spec.actions.items()},
+                "encoding": encoding | {"fps": str(spec.encoding.fps)},
+                "motion": self.motion and self.motion.model_dump(),
+                "face_model": self.face_model and str(self.face_model),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Order":
+        """Return what ``to_json`` described."""
+        values: dict[str, Any] = json.loads(text)
+        encoding = values["encoding"] | {
+            "size": tuple(values["encoding"]["size"]),
+            "fps": Fraction(values["encoding"]["fps"]),
+            "codecs": tuple(values["encoding"]["codecs"]),
         }
-    )
+        spec = AvatarSpec(
+            id=values["id"],
+            name=values["name"],
+            states={k: tuple(Path(p) for p in v) for k, v in values["states"].items()},
+            actions={k: Path(p) for k, p in values["actions"].items()},
+            encoding=Encoding(**encoding),
+        )
+        return cls(
+            spec,
+            Path(values["target"]),
+            values["motion"] and MotionSettings.model_validate(values["motion"]),
+            values["face_model"] and Path(values["face_model"]),
+        )
 
+    def compile(self, on_progress: compiler.Progress) -> Pack:
+        """Do it.
 
-def from_json(text: str) -> tuple[AvatarSpec, Path]:
-    """Return what ``to_json`` described: the avatar and where its pack belongs."""
-    values: dict[str, Any] = json.loads(text)
-    encoding = values["encoding"]
-    encoding |= {
-        "size": tuple(encoding["size"]),
-        "fps": Fraction(encoding["fps"]),
-        "codecs": tuple(encoding["codecs"]),
-    }
-    spec = AvatarSpec(
-        id=values["id"],
-        name=values["name"],
-        states={k: tuple(Path(p) for p in v) for k, v in values["states"].items()},
-        actions={k: Path(p) for k, p in values["actions"].items()},
-        encoding=Encoding(**encoding),
-    )
-    return spec, Path(values["target"])
+        Raises:
+            AvatarServerError: It cannot be done.
+        """
+        if self.motion is None:
+            return compiler.compile_avatar(self.spec, on_progress)
+        # OpenCV comes with this, and only with this.
+        from engine.avatar.refine import compile_graph
+
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        return compile_graph(
+            self.spec, self.motion, self.target.parent, self.face_model, on_progress
+        )
 
 
 def run(text: str, report: Callable[[dict[str, Any]], None]) -> int:
     """Compile what ``text`` describes; return the process's exit code."""
-    spec, target = from_json(text)
+    order = Order.from_json(text)
     shown = -1.0
 
     def on_progress(done: float) -> None:
@@ -74,11 +110,11 @@ def run(text: str, report: Callable[[dict[str, Any]], None]) -> int:
             report({"progress": round(done, 3)})
 
     try:
-        pack.write(compiler.compile_avatar(spec, on_progress), target)
+        pack.write(order.compile(on_progress), order.target)
     except AvatarServerError as error:
         report({"error": {"kind": error.kind, "description": str(error)}})
         return 1
-    report({"done": str(target)})
+    report({"done": str(order.target)})
     return 0
 
 

@@ -55,7 +55,7 @@ def link(
         for task in tasks
         for jump in found[task.key]
     ]
-    jumps = _affordable(clips, _pruned(clips, jumps, spacings), settings.max_bridge_share)
+    jumps = _affordable(clips, _pruned(clips, jumps, spacings), _largest_share(clips, settings))
     jumps.sort(key=lambda jump: (jump.source, jump.exit, jump.target, jump.entry))
     warnings += [text for clip in clips for text in clip.node.warnings]
     warnings += list(_jump_warnings(clips, jumps))
@@ -99,7 +99,7 @@ def fitted(
             for group, is_action in groups.items()
         }
         usual = _USUAL_LENGTH if chosen is settings else _SHORT_LENGTH
-        if _bridge_share(clips, chosen, spacings, usual) <= settings.max_bridge_share:
+        if _bridge_share(clips, chosen, spacings, usual) <= _largest_share(clips, settings):
             break
     warnings = []
     slow = sorted(group for group, spacing in spacings.items() if spacing > settings.exit_spacing)
@@ -107,9 +107,15 @@ def fitted(
         warnings.append(
             f"To keep the pack small, {', '.join(slow)} may begin up to"
             f" {max(spacings.values())} pictures after the request. A higher"
-            " avatars.motion.max_bridge_share makes them quicker."
+            " motion.max_bridge_share makes them quicker."
         )
     return chosen, spacings, warnings
+
+
+def _largest_share(clips: Sequence[PreparedClip], settings: MotionSettings) -> float:
+    """Return how many bridge pictures there may be for each picture of the clips."""
+    others = len({clip.node.group for clip in clips}) - 1
+    return settings.max_bridge_share * max(1, others)
 
 
 def _bridge_share(

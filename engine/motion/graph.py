@@ -15,30 +15,40 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class MotionSettings(BaseModel):
-    """How loops and transitions are made.
-
-    Attributes:
-        exit_spacing: A change of state begins within this many pictures.
-        bridge_lengths: Numbers of pictures that a bridge may have, ascending.
-        keyframe_interval: Most pictures from one keyframe to the next.
-        max_bridge_share: Most bridge pictures for each picture of the clips. A bridge picture takes
-            about as many bytes as a clip's picture, and keyframes take a quarter more, so the pack
-            stays below this plus 1.4 times the clips re-encoded plainly.
-        max_step: Largest step inside a bridge that is good, as a share of the 95th percentile of
-            the steps inside the livelier clip.
-        tries: Entries that are tried for an exit until a bridge is good.
-        loops_per_clip: Most loop jumps inside a state's clip.
-    """
+    """Loops and transitions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    exit_spacing: int = Field(default=3, ge=1, le=50)
-    bridge_lengths: tuple[int, ...] = Field(default=(2, 3, 4, 5), min_length=1)
-    keyframe_interval: int = Field(default=12, ge=4, le=300)
-    max_bridge_share: float = Field(default=1.6, gt=0.0, le=20.0)
-    max_step: float = Field(default=0.8, gt=0.0, le=2.0)
-    tries: int = Field(default=2, ge=1, le=32)
-    loops_per_clip: int = Field(default=32, ge=1, le=1000)
+    exit_spacing: int = Field(
+        default=3, ge=1, le=50, description="A change of state begins within this many pictures."
+    )
+    bridge_lengths: tuple[int, ...] = Field(
+        default=(2, 3, 4, 5),
+        min_length=1,
+        description="Numbers of pictures that a bridge may have, ascending.",
+    )
+    keyframe_interval: int = Field(
+        default=10, ge=4, le=300, description="Most pictures from one keyframe to the next."
+    )
+    max_bridge_share: float = Field(
+        default=1.6,
+        gt=0.0,
+        le=20.0,
+        description="Most bridge pictures for each picture and each other state or action; "
+        "with one other the pack stays below 3 times the clips.",
+    )
+    max_step: float = Field(
+        default=0.8,
+        gt=0.0,
+        le=2.0,
+        description="Largest good step in a bridge, in 95th percentiles of the livelier clip's.",
+    )
+    tries: int = Field(
+        default=2, ge=1, le=32, description="Entries tried for an exit until a bridge is good."
+    )
+    loops_per_clip: int = Field(
+        default=32, ge=1, le=1000, description="Most loop jumps inside a state's clip."
+    )
 
 
 class JumpKind(StrEnum):

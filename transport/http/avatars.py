@@ -14,7 +14,11 @@ class PosterNotReady(NotFound):
 
 
 class Avatar(BaseModel):
-    """An avatar; ``progress`` is of its compilation, from 0 to 1."""
+    """An avatar.
+
+    ``progress`` is of the compilation under way, from 0 to 1: first of the avatar, then, while it
+    plays with hard cuts already, of its loops and transitions (``transitions`` becomes ``morph``).
+    """
 
     id: str
     name: str
@@ -27,6 +31,7 @@ class Avatar(BaseModel):
     size: tuple[int, int] | None
     seconds: float | None
     codecs: list[str]
+    transitions: str
     poster: str | None
 
 
@@ -45,6 +50,7 @@ def describe(entry: Entry) -> Avatar:
         size=spec.encoding.size if spec else None,
         seconds=round(pack.seconds, 3) if pack else None,
         codecs=list(pack.codecs) if pack else [],
+        transitions="morph" if entry.graph_pack else "cut",
         poster=f"/avatars/{entry.id}/poster?{pack.key[:8]}" if pack else None,
     )
 
@@ -63,6 +69,7 @@ def describe_adopted(name: str) -> Avatar:
         size=None,
         seconds=None,
         codecs=["H264", "VP8"],
+        transitions="cut",
         poster=None,
     )
 

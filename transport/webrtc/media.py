@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from engine.avatar.cuts import CutWalk
 from engine.avatar.pack import Pack
 from engine.avatar.player import Picture, Player
+from engine.avatar.walks import WalkMaker
 from engine.clock import Clock
 from engine.motion.step import REST_STATE
 from transport.webrtc.payload import PayloadCache
@@ -53,26 +54,49 @@ class Media(Protocol):
         """The stream has ended."""
 
 
+class SharedByStreams:
+    """What streams of the same avatar need only once: payloads and routes."""
+
+    def __init__(self) -> None:
+        self.payloads = PayloadCache()
+        self.walks = WalkMaker()
+
+    def prepare(self, packs: Sequence[Pack]) -> None:
+        """Make it ahead of the first stream; slow the first time, so it belongs in a thread."""
+        for pack in packs:
+            for codec in pack.codecs:
+                self.payloads.get(pack, codec)
+            if pack.graph is not None:
+                self.walks.prepare(pack)
+
+
 class PlayedMedia:
     """A played avatar.
 
     Args:
-        pack: The compiled avatar.
-        seed: Of the choice among several clips.
-        payloads: Shared by all streams.
+        packs: The compiled avatar, the best pack first; the first that has the viewer's codec is
+            played.
+        seed: Of the choices while it plays.
+        shared: What all streams share.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, pack: Pack, seed: int, payloads: PayloadCache, clock: Clock) -> None:
-        self._pack = pack
+    def __init__(
+        self, packs: Sequence[Pack], seed: int, shared: SharedByStreams, clock: Clock
+    ) -> None:
+        self._packs = packs
         self._seed = seed
+        self._shared = shared
         self._pending: str | None = None
         self._notify: Notify = lambda subject, payload: None
-        self.codecs: Sequence[str] = tuple(pack.codecs)
-        h264 = pack.codecs.get("H264")
+        self.codecs: Sequence[str] = tuple(dict.fromkeys(c for p in packs for c in p.codecs))
+        h264 = next((p.codecs["H264"] for p in packs if "H264" in p.codecs), None)
         self.profile_level_id = h264.profile_level_id if h264 is not None else ""
         self.sender = PlayedSender(
-            lambda codec: payloads.get(pack, codec), self._make_player, clock, self._on_picture
+            lambda codec: shared.payloads.get(self._pack(codec), codec),
+            self._make_player,
+            clock,
+            self._on_picture,
         )
 
     @property
@@ -98,7 +122,7 @@ class PlayedMedia:
         """
         player = self.sender.player
         if player is None:
-            CutWalk(self._pack, self._seed).request(name)
+            CutWalk(self._packs[-1], self._seed).request(name)
             self._pending = name
             return name
         player.request(name)
@@ -107,8 +131,12 @@ class PlayedMedia:
     async def close(self) -> None:
         """Nothing is held beyond the sender, which the peer ends."""
 
-    def _make_player(self, start: float) -> Player:
-        player = Player(CutWalk(self._pack, self._seed), self._pack.fps, start)
+    def _pack(self, codec: str) -> Pack:
+        return next(pack for pack in self._packs if codec in pack.codecs)
+
+    def _make_player(self, codec: str, start: float) -> Player:
+        pack = self._pack(codec)
+        player = Player(self._shared.walks.make(pack, self._seed), pack.fps, start)
         if self._pending is not None:
             player.request(self._pending)
         return player

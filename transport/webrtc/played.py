@@ -8,8 +8,8 @@ from engine.clock import Clock
 from transport.webrtc.payload import Payloads
 from transport.webrtc.rtp import RtpSender
 
-PlayerFactory = Callable[[float], Player]
-"""Makes the player when sending starts, given that moment."""
+PlayerFactory = Callable[[str, float], Player]
+"""Makes the player when sending starts, given the codec and that moment."""
 
 
 class PlayedSender(RtpSender):
@@ -41,7 +41,7 @@ class PlayedSender(RtpSender):
     def _begin(self, now: float) -> None:
         assert self.codec is not None
         self._payloads = self._choose_payloads(self.codec)
-        self.player = self._make_player(now)
+        self.player = self._make_player(self.codec, now)
         self._tick()
 
     def _end(self) -> None:
