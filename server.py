@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from aiohttp import web
 from pydantic import ValidationError
 
@@ -31,7 +30,7 @@ from engine.errors import AvatarServerError, ClipError, SettingsError
 from engine.pipeline.protocols import Processor
 from engine.pipeline.statistics import Statistics
 from engine.settings import Settings
-from engine.settings_file import KeyPath, load
+from engine.settings_file import KeyPath, load, parse_scalar, without_secrets
 from processors.model_files import ModelNotFound, find_model
 from processors.registry import ProcessorContext, build_chain, processor_factories
 from transport.command_line import FLAGS, Command, make_parser
@@ -79,7 +78,7 @@ def load_settings(options: argparse.Namespace) -> Settings:
         key, equals, value = text.partition("=")
         if not equals:
             raise SettingsError(f"--set {text}: expected SECTION.KEY=VALUE.")
-        overrides[tuple(key.split("."))] = yaml.safe_load(value)
+        overrides[tuple(key.split("."))] = parse_scalar(value)
     found = load(path if path.exists() or options.config else None, os.environ, overrides)
     return _absolute(found, path.resolve().parent)
 
@@ -111,7 +110,7 @@ def check_config(options: argparse.Namespace) -> int:
     settings = load_settings(options)
     print(f"{options.config or DEFAULT_CONFIG}: valid")
     if options.show:
-        print(json.dumps(settings.model_dump(mode="json"), indent=2))
+        print(json.dumps(without_secrets(settings.model_dump(mode="json")), indent=2))
     return 0
 
 

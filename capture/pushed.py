@@ -103,6 +103,42 @@ class PushedSource:
         self._ring.abort()
 
 
+class PushedFeed:
+    """One sender, any number of readers: each has a source of its own, and may leave.
+
+    Args:
+        name: What the user calls the sources, e.g. ``webrtc:ID``.
+        clock: Seconds.
+    """
+
+    def __init__(self, name: str, clock: Clock = monotonic) -> None:
+        self._name = name
+        self._clock = clock
+        self._sources: list[PushedSource] = []
+        self._ended = False
+
+    def subscribe(self) -> PushedSource:
+        """Return a source of all that is pushed from now on."""
+        source = PushedSource(self._name, self._clock)
+        if self._ended:
+            source.end()
+        self._sources.append(source)
+        return source
+
+    def push(self, picture: Image | Convertible, pts: int, time_base: Fraction) -> None:
+        """Hand a frame to every reader without waiting; those that have left are forgotten.
+
+        An ``av.VideoFrame`` is converted by each reader, so none can change another's picture.
+        """
+        self._sources = [s for s in self._sources if s.push(picture, pts, time_base)]
+
+    def end(self) -> None:
+        """The sender has gone: every reader reads what was pushed and then ends."""
+        self._ended = True
+        for source in self._sources:
+            source.end()
+
+
 def _as_image(picture: Image | Convertible) -> Image:
     if isinstance(picture, np.ndarray):
         return picture

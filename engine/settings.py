@@ -5,6 +5,7 @@ explanation stand in one place. A constructor takes its own section, never the w
 """
 
 import re
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -147,7 +148,9 @@ class StreamSettings(Section):
 class IceServer(Section):
     """One STUN or TURN server, as browsers take it."""
 
-    urls: tuple[str, ...] = Field(description="stun:... and turn:... addresses.")
+    urls: tuple[Annotated[str, Field(pattern=r"^(stun|stuns|turn|turns):.+")], ...] = Field(
+        description="stun:... and turn:... addresses."
+    )
     username: str | None = Field(None, description="TURN user.")
     credential: str | None = Field(None, description="TURN password.")
 
@@ -161,7 +164,7 @@ class WebRtcSettings(Section):
     udp_ports: str = Field(
         "", description="UDP ports to use, FIRST-LAST, e.g. 50000-50199; empty: any."
     )
-    public_addresses: tuple[str, ...] = Field(
+    public_addresses: tuple[IPv4Address | IPv6Address, ...] = Field(
         (), description="Addresses to announce besides the local ones (a server behind 1:1 NAT)."
     )
 

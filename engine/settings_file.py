@@ -20,6 +20,9 @@ from engine.settings import Settings
 
 ENVIRONMENT_PREFIX = "AVATAR_"
 
+_SECRETS = ("tokens", "credential")
+"""Parts of keys whose values are never shown."""
+
 KeyPath = tuple[str, ...]
 
 
@@ -41,7 +44,7 @@ def load(
     """
     values, places = _read(path) if path is not None else ({}, {})
     for key_path, raw in _from_environment(environ):
-        _put(values, key_path, _parse_scalar(raw))
+        _put(values, key_path, parse_scalar(raw))
         places[key_path] = f"environment variable {_variable(key_path)}"
     for key_path, value in (overrides or {}).items():
         _put(values, key_path, value)
@@ -100,11 +103,24 @@ def _variable(key_path: KeyPath) -> str:
     return ENVIRONMENT_PREFIX + "__".join(key_path).upper()
 
 
-def _parse_scalar(raw: str) -> Any:
+def parse_scalar(raw: str) -> Any:
+    """Return the YAML value that a text stands for, or the text itself if it is not YAML."""
     try:
         return yaml.safe_load(raw)
     except yaml.YAMLError:
         return raw
+
+
+def without_secrets(values: Any) -> Any:
+    """Return settings, as plain data, with what nobody else should see starred out."""
+    if isinstance(values, dict):
+        return {
+            key: ("***" if value else value) if key in _SECRETS else without_secrets(value)
+            for key, value in values.items()
+        }
+    if isinstance(values, list):
+        return [without_secrets(value) for value in values]
+    return values
 
 
 def _put(values: dict[str, Any], key_path: KeyPath, value: Any) -> None:
@@ -127,7 +143,8 @@ def _explain(
             yield f"{place}: unknown key '{key}'{_suggestion(key_path)}"
             continue
         message = item["msg"].removeprefix("Value error, ")
-        shown = "" if isinstance(item["input"], dict) else f", found {item['input']!r}"
+        secret = any(word in key for word in _SECRETS)
+        shown = "" if secret or isinstance(item["input"], dict) else f", found {item['input']!r}"
         yield f"{place}: {key}: {message[0].lower()}{message[1:]}{shown}."
 
 

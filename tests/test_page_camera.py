@@ -1,6 +1,7 @@
 """The page's camera tab in a real Chromium with a fake camera. Screenshots: build/screenshots/."""
 
 import contextlib
+import signal
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from selenium.webdriver import Chrome
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from engine.pipeline.frame import Image
 from tests import chromium as browsers
@@ -24,6 +25,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 MODELS = ROOT.parent / "shared" / "models"
 FAKE_CAMERA = "--use-fake-device-for-media-stream"
 ALLOW = "--use-fake-ui-for-media-stream"
+DENY = "--deny-permission-prompts"
+DARK = "--force-dark-mode"
+SPANISH: dict[str, Any] = {"languages": ("es-ES", "es")}
 SIZE = (640, 480)
 
 
@@ -39,7 +43,7 @@ def film(source: Path, target: Path, seconds: float) -> Path:
                 break
             image = frame.to_ndarray(format="rgb24")
             left = (image.shape[1] - image.shape[0] * width // height) // 2
-            part = np.ascontiguousarray(image[:, left : image.shape[1] - left])
+            part = np.ascontiguousarray(image[:, left : image.shape[1] - left], np.uint8)
             picture = av.VideoFrame.from_ndarray(part, format="rgb24")
             picture = picture.reformat(width, height, format="yuvj420p")
             picture.pts, picture.time_base = number, Fraction(1, 30)
@@ -116,7 +120,19 @@ def mirrored(driver: Chrome) -> bool:
 
 
 def sharpness(image: Image) -> float:
-    return float(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
+    """Return how much detail there is around the face: the middle, somewhat above it."""
+    part = cv2.cvtColor(image[25:85, 50:110], cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(part, cv2.CV_64F).var())
+
+
+def blur(driver: Chrome) -> float:
+    """Return how much of the face's detail has come back, 1 for all of it."""
+    own = sharpness(picture(driver, "camera-own"))
+    return sharpness(picture(driver, "camera-processed")) / own
+
+
+def width(driver: Chrome, name: str) -> int:
+    return int(str(find(driver, name).get_property("videoWidth")))
 
 
 def ask(driver: Chrome, path: str) -> Any:
@@ -129,6 +145,36 @@ def ask(driver: Chrome, path: str) -> Any:
 def camera_is_on(driver: Chrome) -> bool:
     stream = "document.querySelector(\"[data-testid='camera-own']\").srcObject"
     return bool(driver.execute_script(f"return {stream}?.active ?? false"))
+
+
+def publisher_is_gone(driver: Chrome, source: str) -> bool:
+    """Whether the server no longer has the camera of this name."""
+    body = {"source": source, "processors": []}
+    answer = driver.execute_async_script(
+        """
+        const [body, done] = arguments;
+        const headers = {"Content-Type": "application/json"};
+        fetch("/streams", {method: "POST", headers, body: JSON.stringify(body)})
+          .then((response) => response.json()).then(done);
+        """,
+        body,
+    )
+    return bool(answer.get("kind") == "PublisherNotFound")
+
+
+def everything_has_ended(driver: Chrome, source: str) -> None:
+    assert not camera_is_on(driver)
+    until(driver, lambda: ask(driver, "/streams") == [])
+    until(driver, lambda: publisher_is_gone(driver, source))
+
+
+def kind(driver: Chrome, wanted: str) -> str:
+    """Wait until the page says what went wrong, and return its words."""
+    selector = f"[data-testid='camera-error'][data-kind='{wanted}']:not([hidden])"
+    found = WebDriverWait(driver, PATIENCE).until(
+        lambda d: d.find_element("css selector", selector)
+    )
+    return str(found.text)
 
 
 def toggle(driver: Chrome, name: str, pressed: bool) -> None:
@@ -173,6 +219,113 @@ def test_the_camera_comes_back_processed(server: ServerProcess, clip: Path) -> N
 
         find(driver, "camera-stop").click()
         state(driver, "idle")
+        no_errors(driver)
+        everything_has_ended(driver, after["video_id"])
+
+
+def test_faces_become_unrecognisable(server: ServerProcess, clip: Path) -> None:
+    if not MODELS.is_dir():
+        pytest.skip(f"no face detector: {MODELS} does not exist")
+    with page(server, clip, ALLOW, DARK) as driver:
+        find(driver, "camera-start").click()
+        state(driver, "live")
+        until(driver, lambda: blur(driver) > 0.5)
+        toggle(driver, "anonymise", True)
+        until(driver, lambda: blur(driver) < 0.25)
+        shot(driver, "camera-4-anonymised-dark")
+        find(driver, "processor-background_blur").click()
+        kind(driver, "MissingDependency")
+        assert find(driver, "processor-background_blur").get_attribute("aria-pressed") == "false"
+        assert find(driver, "camera-status").get_attribute("data-state") == "live"
+        shot(driver, "camera-5-effect-missing-dark")
+        find(driver, "tab-avatar").click()
+        find(driver, "tab-camera").click()
+        state(driver, "idle")
         assert not camera_is_on(driver)
         until(driver, lambda: ask(driver, "/streams") == [])
-        no_errors(driver)
+
+
+def test_a_missing_model_is_said_in_words(root: Path, clip: Path) -> None:
+    server = make_server(root, AVATAR_MODELS=str(root)).start()
+    try:
+        with page(server, clip, ALLOW, **SPANISH) as driver:
+            toggle(driver, "anonymise", True)
+            find(driver, "camera-start").click()
+            assert "modelo" in kind(driver, "ModelNotFound")
+            state(driver, "failed")
+            assert not camera_is_on(driver)
+            toggle(driver, "anonymise", False)
+            find(driver, "camera-start").click()
+            state(driver, "live")
+            find(driver, "processor-anonymise").click()
+            kind(driver, "ModelNotFound")
+            state(driver, "live")
+    finally:
+        server.stop_if_running()
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted", "words"),
+    [
+        ((FAKE_CAMERA, DENY), "CameraDenied", "Allow"),
+        ((f"{FAKE_CAMERA}=device-count=0", ALLOW), "CameraMissing", "Plug"),
+    ],
+)
+def test_no_camera_is_said_in_words(
+    flags: tuple[str, ...], wanted: str, words: str, server: ServerProcess
+) -> None:
+    with browsers.chromium(*flags) as driver:
+        driver.get(server.address + "#camera")
+        find(driver, "camera-start").click()
+        assert words in kind(driver, wanted)
+        state(driver, "failed")
+        shot(driver, f"camera-6-{wanted}")
+        assert ask(driver, "/streams") == []
+        assert find(driver, "camera-start").is_displayed()
+
+
+def test_an_insecure_page_is_said_in_words(server: ServerProcess) -> None:
+    with browsers.chromium("--host-resolver-rules=MAP camera.test 127.0.0.1") as driver:
+        driver.get(server.address.replace("127.0.0.1", "camera.test") + "#camera")
+        find(driver, "camera-start").click()
+        assert "https" in kind(driver, "CameraInsecure")
+
+
+def test_a_killed_server_is_survived_on_a_phone(server: ServerProcess, clip: Path) -> None:
+    with page(server, clip, ALLOW, **SPANISH) as driver:
+        phone = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        find(driver, "camera-start").click()
+        state(driver, "live")
+        until(driver, lambda: metric(driver, "camera-latency"))
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+        shot(driver, "camera-7-phone-spanish")
+        driver.execute_script("scrollTo(0, 9999)")
+        shot(driver, "camera-8-phone-figures")
+        server.stop(signal.SIGKILL)
+        state(driver, "reconnecting")
+        assert camera_is_on(driver)
+        driver.execute_script("scrollTo(0, 0)")
+        shot(driver, "camera-9-phone-reconnecting")
+        server.start()
+        state(driver, "live")
+        (stream,) = ask(driver, "/streams")
+        driver.get("about:blank")
+        driver.get(server.address + "/health")
+        until(driver, lambda: ask(driver, "/streams") == [])
+        assert publisher_is_gone(driver, stream["video_id"])
+
+
+def test_another_size_keeps_the_connection(server: ServerProcess) -> None:
+    # Chromium's own test picture, which it has in any size.
+    with browsers.chromium(FAKE_CAMERA, ALLOW) as driver:
+        driver.get(server.address + "#camera")
+        find(driver, "camera-start").click()
+        state(driver, "live")
+        (before,) = ask(driver, "/streams")
+        first = width(driver, "camera-own")
+        Select(find(driver, "camera-size")).select_by_value("1280x720")
+        until(driver, lambda: width(driver, "camera-own") > first)
+        state(driver, "live")
+        until(driver, lambda: width(driver, "camera-processed") > first)
+        assert [stream["id"] for stream in ask(driver, "/streams")] == [before["id"]]

@@ -1,6 +1,7 @@
 """Processed streams end to end: pipelines watched over WebRTC, and cameras sent in by WHIP."""
 
 import asyncio
+import random
 import threading
 from collections.abc import AsyncIterator
 from fractions import Fraction
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestClient
 from aiortc import (
+    AudioStreamTrack,
     RTCConfiguration,
     RTCPeerConnection,
     RTCSessionDescription,
@@ -70,9 +72,13 @@ class Camera(VideoStreamTrack):
         return frame
 
 
-async def send_camera(client: TestClient, level: int) -> tuple[RTCPeerConnection, str]:
+async def send_camera(
+    client: TestClient, level: int, sound: bool = False
+) -> tuple[RTCPeerConnection, str]:
     """Send a camera in; return its connection and the address of its resource."""
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    if sound:
+        peer.addTrack(AudioStreamTrack())
     peer.addTrack(Camera(level))
     await peer.setLocalDescription(await peer.createOffer())
     response = await client.post(
@@ -255,3 +261,110 @@ async def test_whip_refuses_what_is_no_camera(server: tuple[TestClient, StreamRe
     assert (await client.patch("/whip/a/b", data="", headers=sdp)).status == 404
     options = await client.options("/whip")
     assert options.headers["Accept-Post"] == "application/sdp"
+
+
+async def grey_comes(viewer: Viewer, level: int) -> None:
+    for _ in range(90):
+        if abs(await viewer.brightness() - level) < 12:
+            return
+    pytest.fail("the camera's grey never came back")
+
+
+async def test_a_viewer_that_leaves_takes_nothing_from_the_others(
+    server: tuple[TestClient, StreamRegistry],
+) -> None:
+    client, registry = server
+    camera, place = await send_camera(client, 150)
+    source = f"webrtc:{place.split('/')[2]}"
+    one, two, three = Viewer(client), Viewer(client), Viewer(client)
+    await one.connect(source=source, processors=["none"])
+    await two.connect(source=source, processors=["mirror"])
+    await grey_comes(one, 150)
+    await grey_comes(two, 150)
+    await registry.end(registry.streams()[0], "deleted")
+    await grey_comes(two, 150)
+    await registry.end(registry.streams()[0], "deleted")
+    await three.connect(source=source, processors=["none"])
+    await grey_comes(three, 150)
+    await asyncio.gather(*(end.close() for end in (one, two, three, camera)))
+
+
+async def test_sound_beside_the_camera_is_not_received(
+    server: tuple[TestClient, StreamRegistry],
+) -> None:
+    client, _ = server
+    camera, place = await send_camera(client, 90, sound=True)
+    viewer = Viewer(client)
+    await viewer.connect(source=f"webrtc:{place.split('/')[2]}", processors=["none"])
+    await grey_comes(viewer, 90)
+    directions = {t.kind: t.currentDirection for t in camera.getTransceivers()}
+    assert directions == {"audio": "inactive", "video": "sendonly"}
+    await asyncio.gather(viewer.close(), camera.close())
+
+
+async def test_a_changed_pipeline_is_not_what_the_next_viewer_gets(
+    server: tuple[TestClient, StreamRegistry],
+) -> None:
+    client, registry = server
+    one, two = Viewer(client), Viewer(client)
+    await one.connect(source="pattern:", processors=["none"])
+    await numbers(one, 2)
+    secret = {"session_id": one.stream["session_id"]}
+    path = f"/streams/{one.stream['id']}"
+    assert (await client.patch(path, json=secret | {"mirror": True})).status == 200
+    await two.connect(source="pattern:", processors=["none"])
+    await numbers(two, 2)
+    first, second = registry.streams()
+    assert first.shared is not second.shared
+    await asyncio.gather(one.close(), two.close())
+
+
+async def test_a_paused_stream_is_not_taken_for_lost(
+    server: tuple[TestClient, StreamRegistry],
+) -> None:
+    client, registry = server
+    viewer = Viewer(client)
+    await viewer.connect(source="pattern:", processors=["none"])
+    await numbers(viewer, 2)
+    (stream,) = registry.streams()
+    sender = stream.media.sender
+    sender.listen(1e9)
+    assert sender.last_heard == 1e9
+    sender.listen(2e9)
+    heard = sender.last_heard
+    receiver = viewer.peer.getReceivers()[0]
+    # Any packet counts, also a report about somebody else's stream.
+    await receiver._send_rtcp_pli(12345)
+    async with asyncio.timeout(10):
+        while sender.last_heard in (heard, 1e9):
+            sender.listen(3e9)
+            await viewer.frame()
+    await viewer.close()
+
+
+@pytest.mark.parametrize("path", ["/whip", "/whep/demo"])
+async def test_mangled_offers_are_refused_or_answered_never_a_failure(
+    path: str, server: tuple[TestClient, StreamRegistry]
+) -> None:
+    client, _ = server
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    peer.addTransceiver("video", direction="sendrecv")
+    await peer.setLocalDescription(await peer.createOffer())
+    lines = peer.localDescription.sdp.splitlines()
+    await peer.close()
+    chance = random.Random(5)
+    headers = {"Content-Type": "application/sdp"}
+    for number in range(len(lines)):
+        mangled = list(lines)
+        kind = chance.choice(["drop", "double", "cut"])
+        if kind == "drop":
+            del mangled[number]
+        elif kind == "double":
+            mangled.insert(number, mangled[number])
+        else:
+            mangled[number] = mangled[number][: len(mangled[number]) // 2]
+        text = "\r\n".join(mangled) + "\r\n"
+        response = await client.post(path, data=text, headers=headers)
+        assert response.status in (201, 406), (kind, lines[number], await response.text())
+        if response.status == 201:
+            assert (await client.delete(response.headers["Location"])).status == 200

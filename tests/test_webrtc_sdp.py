@@ -1,5 +1,7 @@
 """Changes to session descriptions."""
 
+from ipaddress import ip_address
+
 from transport.webrtc import sdp
 
 OFFER = "\r\n".join(
@@ -24,7 +26,9 @@ def test_the_true_level_is_announced() -> None:
 
 
 def test_public_addresses_repeat_host_candidates_of_their_family() -> None:
-    lines = sdp.announce_addresses(OFFER, ["198.51.100.7", "2001:db8::7"]).splitlines()
+    lines = sdp.announce_addresses(
+        OFFER, [ip_address("198.51.100.7"), ip_address("2001:db8::7")]
+    ).splitlines()
     added = [line.split() for line in lines if line not in OFFER.splitlines()]
     assert [(line[4], line[5], line[7]) for line in added] == [
         ("198.51.100.7", "5000", "host"),

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +258,9 @@ async def test_a_viewer_that_hangs_up_is_forgotten(
 
 
 async def test_ports_and_addresses_follow_the_settings(root: Path) -> None:
-    settings = WebRtcSettings(udp_ports="42000-42015", public_addresses=("198.51.100.7",))
+    settings = WebRtcSettings(
+        udp_ports="42000-42015", public_addresses=(IPv4Address("198.51.100.7"),)
+    )
     async with serving(root, webrtc=settings) as (client, _):
         viewer = Viewer(client)
         await viewer.create(video_id="demo")

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from capture.avatar import AvatarSource
-from capture.pushed import PushedSource
+from capture.pushed import PushedFeed
 from capture.sources import parse_source
 from engine.avatar.library import AvatarLibrary
 from engine.clock import Clock, monotonic
-from engine.errors import AvatarCompiling, AvatarServerError, Forbidden, NotFound, Unavailable
+from engine.errors import AvatarCompiling, Forbidden, NotFound, Unavailable
 from engine.pipeline.control import PipelineChange, PipelineControl
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.protocols import Processor, Source
@@ -85,26 +85,27 @@ class ProcessedStreams:
         self._make_factories = make_factories
         self._library = library
         self._clock = clock
+        self._changed: set[Shared] = set()
         self._shared: dict[tuple[str, ...], Shared] = {}
         self._adopted: dict[str, Shared] = {}
-        self._publishers: dict[str, PushedSource] = {}
+        self._publishers: dict[str, PushedFeed] = {}
         self._numbers = itertools.count(1)
         self._stopping: set[asyncio.Task[None]] = set()
         self._making = asyncio.Lock()
 
     # Cameras that browsers send in.
 
-    def publish(self, publisher_id: str) -> PushedSource:
+    def publish(self, publisher_id: str) -> PushedFeed:
         """Take frames under an id; viewers watch ``webrtc:ID``."""
-        source = PushedSource(f"{WEBRTC}:{publisher_id}", self._clock)
-        self._publishers[publisher_id] = source
-        return source
+        feed = PushedFeed(f"{WEBRTC}:{publisher_id}", self._clock)
+        self._publishers[publisher_id] = feed
+        return feed
 
     def unpublish(self, publisher_id: str) -> None:
-        """The camera is gone; a pipeline that reads it ends."""
-        source = self._publishers.pop(publisher_id, None)
-        if source is not None:
-            source.end()
+        """The camera is gone; pipelines that read it end."""
+        feed = self._publishers.pop(publisher_id, None)
+        if feed is not None:
+            feed.end()
 
     # Pipelines that somebody else runs.
 
@@ -148,9 +149,10 @@ class ProcessedStreams:
         shared = self._shared.get(key)
         if shared is not None and not shared.pipeline.ended:
             return shared
-        if len(self._shared) >= self._settings.max_pipelines:
+        running = len(self._own())
+        if running >= self._settings.max_pipelines:
             raise TooManyPipelines(
-                f"The server runs {len(self._shared)} pipelines, its limit.",
+                f"The server runs {running} pipelines, its limit.",
                 "Try again later, or raise live.max_pipelines.",
                 retry_after=5,
             )
@@ -158,7 +160,7 @@ class ProcessedStreams:
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Return the statistics of every pipeline by its name."""
-        everyone = (*self._shared.values(), *self._adopted.values())
+        everyone = (*self._own(), *self._adopted.values())
         pipelines = [shared.pipeline for shared in everyone]
         return {pipeline.name: pipeline.snapshot() for pipeline in pipelines}
 
@@ -172,13 +174,20 @@ class ProcessedStreams:
         if change.source is not None:
             self._check_allowed(change.source)
         await asyncio.to_thread(shared.control.apply, change)
+        # It no longer is what its key says: the next who asks for that gets a pipeline anew.
+        if self._shared.get(shared.key) is shared:
+            del self._shared[shared.key]
+            self._changed.add(shared)
 
     async def close(self) -> None:
         """Stop every pipeline."""
-        for shared in list(self._shared.values()):
+        for shared in self._own():
             self._stop(shared)
         while self._stopping:
             await asyncio.gather(*self._stopping)
+
+    def _own(self) -> list[Shared]:
+        return [*self._shared.values(), *self._changed]
 
     def _check_allowed(self, source: str) -> None:
         kind = source.partition(":")[0]
@@ -198,7 +207,7 @@ class ProcessedStreams:
         if kind == WEBRTC:
             if rest not in self._publishers:
                 raise PublisherNotFound(f"Nobody sends a camera as {text!r}.", "POST /whip first.")
-            return self._publishers[rest]
+            return self._publishers[rest].subscribe()
         folders = self._settings.allowed_folders
         return parse_source(text, self._pipeline.capture, self._clock, folders)
 
@@ -245,6 +254,7 @@ class ProcessedStreams:
         self._forget(shared)
 
     def _forget(self, shared: Shared) -> None:
+        self._changed.discard(shared)
         if self._shared.get(shared.key) is shared:
             del self._shared[shared.key]
 
@@ -257,5 +267,5 @@ class ProcessedStreams:
     async def _stop_quietly(self, shared: Shared) -> None:
         try:
             await asyncio.to_thread(shared.pipeline.stop)
-        except AvatarServerError as error:
-            _log.warning("%s", error)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the others are stopped too
+            _log.warning("pipeline %s did not stop well: %s", shared.pipeline.name, error)

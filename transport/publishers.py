@@ -79,7 +79,7 @@ class PublisherRegistry:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        await asyncio.gather(*(self.end(camera) for camera in self.cameras()))
+        await asyncio.gather(*map(self.end, self.cameras()), return_exceptions=True)
 
     def cameras(self) -> list[Camera]:
         """Return all cameras, oldest first."""
@@ -114,7 +114,7 @@ class PublisherRegistry:
         camera = self._cameras.get(camera_id)
         if camera is None:
             raise CameraNotFound(f"There is no camera {camera_id!r}.", "It may have ended.")
-        if not hmac.compare_digest(secret.encode(), camera.secret.encode()):
+        if not hmac.compare_digest(secret.encode(errors="replace"), camera.secret.encode()):
             raise WrongSecret("The secret is not this camera's.")
         return camera
 
@@ -140,6 +140,9 @@ class PublisherRegistry:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
-            for camera in list(self.over(self._clock())):
+            ending = list(self.over(self._clock()))
+            results = await asyncio.gather(*map(self.end, ending), return_exceptions=True)
+            for camera, result in zip(ending, results, strict=True):
                 _log.info("camera %s ended", camera.id)
-                await self.end(camera)
+                if isinstance(result, Exception):
+                    _log.error("a camera did not end well", exc_info=result)

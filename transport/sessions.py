@@ -92,6 +92,7 @@ class StreamRegistry:
         self._clock = clock
         self._streams: dict[str, Stream] = {}
         self._reserved = 0
+        self._closed = False
         self._shared = SharedByStreams()
         self._task: asyncio.Task[None] | None = None
         self.created_total = 0
@@ -108,7 +109,8 @@ class StreamRegistry:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        await asyncio.gather(*(self.end(stream, "shutdown") for stream in self.streams()))
+        self._closed = True
+        await self._end_all([(stream, "shutdown") for stream in self.streams()])
 
     def streams(self) -> list[Stream]:
         """Return all streams, oldest first."""
@@ -185,6 +187,8 @@ class StreamRegistry:
             stream = await make()
             peer = stream.peer
             description = await describe(peer)
+            if self._closed:
+                raise TooManyStreams("The server is stopping.", retry_after=5)
             self._streams[stream.id] = stream
             self.created_total += 1
             peer = None
@@ -227,7 +231,7 @@ class StreamRegistry:
         stream = self._streams.get(stream_id)
         if stream is None:
             raise StreamNotFound(f"There is no stream {stream_id!r}.", "It may have ended.")
-        given = (session_id or "").encode()
+        given = (session_id or "").encode(errors="replace")
         if not hmac.compare_digest(given, stream.session_id.encode()):
             raise WrongSession(
                 "The session_id is not this stream's.", "Send the one that POST /streams returned."
@@ -269,5 +273,16 @@ class StreamRegistry:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
-            for stream, reason in list(self.over(self._clock())):
-                await self.end(stream, reason)
+            now = self._clock()
+            for stream in self.streams():
+                stream.media.sender.listen(now)
+            await self._end_all(list(self.over(now)))
+
+    async def _end_all(self, ending: Sequence[tuple[Stream, str]]) -> None:
+        """End streams together; one that fails to end keeps none of the others."""
+        results = await asyncio.gather(
+            *(self.end(stream, reason) for stream, reason in ending), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, Exception):
+                _log.error("a stream did not end well", exc_info=result)

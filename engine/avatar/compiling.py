@@ -1,6 +1,7 @@
 """Getting packs: from the cache where they are there and whole, else from a worker process."""
 
 import asyncio
+import glob
 import json
 import logging
 import sys
@@ -56,7 +57,7 @@ class Compiler:
         """
         key = await asyncio.to_thread(compiler.pack_key, spec)
         order = Order(spec, self._cache / f"{spec.id}-{key}.pack")
-        return await self._get(order, f"{spec.id}-{'?' * len(key)}.pack", on_progress)
+        return await self._get(order, _pattern(spec, key, ".pack"), on_progress)
 
     async def graph(self, spec: AvatarSpec, on_progress: Callable[[float], None]) -> Pack:
         """Return the pack with the motion graph.
@@ -70,7 +71,7 @@ class Compiler:
         )
         target = self._cache / f"{spec.id}-{key}.graph.pack"
         order = Order(spec, target, self._motion, self._face_model)
-        return await self._get(order, f"{spec.id}-{'?' * len(key)}.graph.pack", on_progress)
+        return await self._get(order, _pattern(spec, key, ".graph.pack"), on_progress)
 
     async def _get(self, order: Order, pattern: str, on_progress: Callable[[float], None]) -> Pack:
         if order.target.is_file():
@@ -99,6 +100,8 @@ class Compiler:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=_ROOT,
+            # Ctrl-C in a terminal is for the server, which ends its workers itself.
+            start_new_session=True,
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -122,3 +125,8 @@ class Compiler:
             if process.returncode is None:
                 process.terminate()
             await process.wait()
+
+
+def _pattern(spec: AvatarSpec, key: str, suffix: str) -> str:
+    """Return a pattern for all packs of an avatar."""
+    return f"{glob.escape(spec.id)}-{'?' * len(key)}{suffix}"

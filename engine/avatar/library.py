@@ -7,7 +7,7 @@ loop that sends pictures never waits for any of it.
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +36,10 @@ CHANGED_RETRIES = 3
 _PLAIN, _GRAPH = 0, 1
 
 _Signature = tuple[tuple[str, int, int], ...]
+
+
+class TooManyPairs(Unavailable):
+    """As many avatars are made of pairs as may be."""
 
 
 class LibraryClosed(Unavailable):
@@ -99,6 +103,7 @@ class AvatarLibrary:
         self._compiler = Compiler(settings.cache, motion or MotionSettings(), face_model)
         # Plain packs of all avatars come before the first motion graph.
         self._queue: asyncio.PriorityQueue[tuple[int, int, Entry]] = asyncio.PriorityQueue()
+        self._queued: set[tuple[int, str]] = set()
         self._order = itertools.count()
         self._task: asyncio.Task[None] | None = None
         self._refreshing = asyncio.Lock()
@@ -155,16 +160,15 @@ class AvatarLibrary:
         Raises:
             PathNotAllowed: A clip lies outside the allowed folders.
             ClipError: A clip is missing.
-            AvatarError: Too many pairs.
+            TooManyPairs: There are too many already.
         """
         spec = await asyncio.to_thread(specs.from_pair, idle, gesture, self._settings)
-        while (known := self._pairs.get(spec.id)) is not None and known.clips != spec.clips:
-            spec = _renamed(spec, spec.id + "-2")
-        if known is None:
+        if spec.id not in self._pairs:
             if len(self._pairs) >= MAX_PAIRS:
-                raise AvatarError(
+                raise TooManyPairs(
                     f"There are {MAX_PAIRS} avatars made of pairs already.",
                     "Give the clips a folder with an avatar.yaml instead.",
+                    retry_after=3600,
                 )
             await asyncio.to_thread(_signature, spec)
             self._pairs[spec.id] = spec
@@ -174,13 +178,16 @@ class AvatarLibrary:
     async def refresh(self) -> None:
         """Look at the folders again; new and changed avatars are queued for compiling."""
         async with self._refreshing:
-            found = await asyncio.to_thread(lambda: list(self._scan()))
+            pairs = list(self._pairs.values())
+            found = await asyncio.to_thread(lambda: list(self._scan(pairs)))
             for entry_id in set(self._entries) - {avatar_id for avatar_id, *_ in found}:
                 del self._entries[entry_id]
             for avatar_id, spec, signature, error in found:
                 entry = self._entries.setdefault(avatar_id, Entry(avatar_id))
                 if entry.spec == spec and entry.signature == signature and not error:
                     continue
+                if error is not None and str(error) != str(entry.error):
+                    _log.error("The avatar '%s' cannot be used: %s", avatar_id, error)
                 entry.spec, entry.signature, entry.error = spec, signature, error
                 if spec is None:
                     entry.settled.set()
@@ -222,7 +229,7 @@ class AvatarLibrary:
         )
 
     def _scan(
-        self,
+        self, pairs: Sequence[AvatarSpec]
     ) -> Iterator[tuple[str, AvatarSpec | None, _Signature, AvatarServerError | None]]:
         folder = self._settings.folder
         folders = (
@@ -235,7 +242,7 @@ class AvatarLibrary:
                     yield path.name, spec, _signature(spec), None
             except AvatarServerError as error:
                 yield path.name, None, (), error
-        for spec in self._pairs.values():
+        for spec in pairs:
             try:
                 yield spec.id, spec, _signature(spec), None
             except AvatarServerError as error:
@@ -244,11 +251,15 @@ class AvatarLibrary:
     async def _work(self) -> None:
         while True:
             stage, _, entry = await self._queue.get()
+            self._queued.discard((stage, entry.id))
             try:
                 await self._compile(entry, stage)
                 if stage == _PLAIN and self._settings.transitions == "morph":
                     self._enqueue(_GRAPH, entry)
-            except AvatarServerError as error:
+            except Exception as error:  # noqa: BLE001 - one avatar must not end the others' turn
+                if not isinstance(error, AvatarServerError):
+                    _log.exception("compiling '%s' failed", entry.id)
+                    error = CompileFailed(f"Compiling '{entry.id}' failed: {error}.")
                 entry.error = error
                 what = "cannot be used" if entry.pack is None else "stays as it is"
                 _log.error("The avatar '%s' %s: %s", entry.id, what, error)
@@ -281,7 +292,9 @@ class AvatarLibrary:
                     raise
 
     def _enqueue(self, stage: int, entry: Entry) -> None:
-        self._queue.put_nowait((stage, next(self._order), entry))
+        if (stage, entry.id) not in self._queued:
+            self._queued.add((stage, entry.id))
+            self._queue.put_nowait((stage, next(self._order), entry))
 
 
 def _signature(spec: AvatarSpec) -> _Signature:
@@ -304,7 +317,3 @@ def _same_clips(one: Pack, other: Pack) -> bool:
     return {(c.name, c.state, c.action) for c in one.clips} == {
         (c.name, c.state, c.action) for c in other.clips
     }
-
-
-def _renamed(spec: AvatarSpec, avatar_id: str) -> AvatarSpec:
-    return AvatarSpec(avatar_id, spec.name, spec.states, spec.actions, spec.encoding)

@@ -1,6 +1,7 @@
 """What an avatar is made of: ``avatar.yaml``, or a folder with idle.mp4 and gesture.mp4."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -133,12 +134,17 @@ def from_pair(idle: str, gesture: str, settings: AvatarSettings) -> AvatarSpec:
     stems = "-".join(path.stem.lower() for path in paths.values())
     safe = "".join(letter if letter.isalnum() else "-" for letter in stems).strip("-")
     return AvatarSpec(
-        id=f"pair-{safe}"[:60],
+        id=f"pair-{safe[:40]}-{_short_hash(paths.values())}",
         name=" / ".join(path.stem for path in paths.values()),
         states={state: (path,) for state, path in paths.items()},
         actions={},
         encoding=Encoding.from_settings(settings),
     )
+
+
+def _short_hash(paths: Iterable[Path]) -> str:
+    text = "\0".join(str(path) for path in paths)
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def allowed_clip(text: str, settings: AvatarSettings) -> Path:
@@ -148,8 +154,8 @@ def allowed_clip(text: str, settings: AvatarSettings) -> Path:
         PathNotAllowed: The path, with symbolic links followed, lies elsewhere.
     """
     folders = [folder.resolve() for folder in (settings.folder, *settings.allowed_folders)]
-    if "\0" in text:
-        raise PathNotAllowed("A clip's path holds a null character.")
+    if "\0" in text or not text.isprintable():
+        raise PathNotAllowed("A clip's path holds a character that no path has.")
     path = (folders[0] / text).resolve()
     if not any(path.is_relative_to(folder) for folder in folders):
         raise PathNotAllowed(

@@ -24,14 +24,17 @@ def run(quick: bool = False) -> list[Row]:
     reason = missing()
     if reason is not None:
         return [Row("everything in Chromium", reason, "a browser", False)]
-    with tempfile.TemporaryDirectory() as name, chromium() as browser:
-        with server(Path(name)) as (address, _):
-            browser.set_script_timeout(60)
-            browser.get(address + "/health")
-            browser.execute_script(_SCRIPT)
-            _call(browser, "camera.connect(['none'])")
-            rows = _latency(browser, 60 if quick else 600)
-            _call(browser, "camera.close()")
+    with (
+        tempfile.TemporaryDirectory() as name,
+        server(Path(name)) as (address, _),
+        chromium() as browser,
+    ):
+        browser.set_script_timeout(60)
+        browser.get(address + "/health")
+        browser.execute_script(_SCRIPT)
+        _call(browser, "camera.connect(['none'])")
+        rows = _latency(browser, 60 if quick else 600)
+        _call(browser, "camera.close()")
     return rows
 
 

@@ -136,7 +136,7 @@ def _processor_time(folder: Path, viewers: int, seconds: float) -> list[Row]:
 
 async def _codec_calls(folder: Path, viewers: int, seconds: float) -> Row:
     """Count every codec that this process opens while it serves; the viewers are elsewhere."""
-    settings = AvatarSettings(folder=folder, cache=folder / "cache")
+    settings = AvatarSettings(folder=folder, cache=folder / "cache", transitions="cut")
     async with serving(folder, avatars=settings) as (client, _):
         address = str(client.make_url("")).rstrip("/")
         asked = json.dumps({"video_id": "marked"})

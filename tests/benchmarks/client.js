@@ -56,17 +56,23 @@ window.viewer = {
     for (let i = 0; i < data.length; i += 4) sum += data[i] + data[i + 1] + data[i + 2];
     return sum / (data.length / 4) / 3;
   },
+  // Resolves when a picture of the other state is presented, and notes the first changed one.
   async switchTo(state, isBright) {
+    const old = this.corner();
+    let changed = 0;
     const seen = new Promise((resolve) => {
       const check = () => {
-        if ((this.corner() > 128) === isBright) { this.waiting.delete(check); resolve(performance.now()); }
+        const level = this.corner();
+        if (!changed && Math.abs(level - old) > 24) changed = performance.now();
+        if (isBright ? level > 215 : level < 40) { this.waiting.delete(check); resolve(performance.now()); }
       };
       this.waiting.add(check);
     });
     const began = performance.now();
     await this.post(`/streams/${this.stream.id}/state`, {state, session_id: this.stream.session_id});
     const answered = performance.now();
-    return {ms: await seen - began, answered: answered - began};
+    const ms = await seen - began;
+    return {ms, changed: changed - began, answered: answered - began};
   },
   async close() {
     this.peer.close();

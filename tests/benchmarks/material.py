@@ -1,6 +1,9 @@
 """Avatars and servers for the benchmarks."""
 
 import contextlib
+import json
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,17 +43,26 @@ def marked_avatar(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def server(folder: Path, *settings: str) -> Iterator[tuple[str, int]]:
+def server(folder: Path, *settings: str, morph: bool = False) -> Iterator[tuple[str, int]]:
     """Start the real server on a free port; yields its address and process id.
 
     Args:
         folder: Where its avatars and cache are.
         settings: ``SECTION.KEY=VALUE`` overrides.
+        morph: Make loops and transitions, and wait until they are there.
     """
+    settings = (f"avatars.transitions={'morph' if morph else 'cut'}", *settings)
     values = [f"avatars.cache={folder / 'cache'}", *settings]
     flags = [x for value in values for x in ("--set", value)]
     process = ServerProcess("--port", "0", "--videos", str(folder), *flags).start()
     try:
+        while morph and not _morphed(process.address):
+            time.sleep(1)
         yield process.address, process.pid
     finally:
         process.stop()
+
+
+def _morphed(address: str) -> bool:
+    with urllib.request.urlopen(address + "/avatars") as response:
+        return all(avatar["transitions"] == "morph" for avatar in json.load(response))

@@ -1,5 +1,7 @@
 """The web application: all routes, with their guards, around the parts that it is given."""
 
+from contextlib import AsyncExitStack
+
 from aiohttp import web
 
 from engine.avatar.library import AvatarLibrary
@@ -71,8 +73,8 @@ async def _start(app: web.Application) -> None:
 
 
 async def _stop(app: web.Application) -> None:
-    # The library first: whoever waits for an avatar is answered before connections are closed.
-    await app[LIBRARY].close()
-    await app[STREAMS].close()
-    await app[PUBLISHERS].close()
-    await app[PROCESSED].close()
+    # The last pushed is closed first, and one that fails keeps none of the others. The library
+    # comes first: whoever waits for an avatar is answered before connections are closed.
+    async with AsyncExitStack() as stack:
+        for part in (app[PROCESSED], app[PUBLISHERS], app[STREAMS], app[LIBRARY]):
+            stack.push_async_callback(part.close)

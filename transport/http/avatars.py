@@ -1,5 +1,7 @@
 """``/avatars``: what can be played, and how far it is compiled."""
 
+from urllib.parse import quote
+
 from aiohttp import web
 from pydantic import BaseModel
 
@@ -51,7 +53,7 @@ def describe(entry: Entry) -> Avatar:
         seconds=round(pack.seconds, 3) if pack else None,
         codecs=list(pack.codecs) if pack else [],
         transitions="morph" if entry.graph_pack else "cut",
-        poster=f"/avatars/{entry.id}/poster?{pack.key[:8]}" if pack else None,
+        poster=f"/avatars/{quote(entry.id, safe='')}/poster?{pack.key[:8]}" if pack else None,
     )
 
 

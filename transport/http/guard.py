@@ -32,7 +32,7 @@ _STATUSES: Final[tuple[tuple[type[AvatarServerError], int], ...]] = (
     (Unavailable, 503),
 )
 
-_OPEN_PATHS: Final = ("/health", "/", "/studio")
+_OPEN_PATHS: Final = ("/health", "/")
 _OPEN_PREFIX: Final = "/web/"
 
 _HEADERS: Final = {
@@ -45,8 +45,12 @@ _HEADERS: Final = {
 }
 
 _ALLOWED_METHODS: Final = "GET, POST, PATCH, DELETE, OPTIONS"
-_ALLOWED_HEADERS: Final = "Authorization, Content-Type, If-Match"
-_EXPOSED_HEADERS: Final = "Location, Retry-After, ETag, Link"
+_ALLOWED_HEADERS: Final = "Authorization, Content-Type"
+_EXPOSED_HEADERS: Final = "Location, Retry-After, Link"
+
+
+class OriginNotAllowed(Forbidden):
+    """A page of another origin called, and the settings do not allow it."""
 
 
 class Unauthorized(Forbidden):
@@ -83,7 +87,9 @@ async def errors(request: web.Request, handler: Next) -> web.StreamResponse:
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except Exception:  # noqa: BLE001 - the last resort: whatever it was, the client gets JSON
-        _log.exception("%s %s failed", request.method, request.path)
+        # Not the path: it may hold a secret.
+        resource = request.match_info.route.resource
+        _log.exception("%s %s failed", request.method, resource.canonical if resource else "?")
         return json_response(
             {"kind": "InternalError", "description": "The server failed; its log says why."}, 500
         )
@@ -99,11 +105,20 @@ def origins(allowed: Sequence[str]) -> Callable[[web.Request, Next], Awaitable[w
         preflight = (
             request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         )
-        response = web.Response(status=204) if preflight else await handler(request)
+        if origin is not None and not known and not _same_host(origin, request):
+            response: web.StreamResponse = error_response(
+                OriginNotAllowed(
+                    f"Pages of {origin!r} may not call this server.",
+                    "Add it to server.cors_origins.",
+                )
+            )
+        else:
+            response = web.Response(status=204) if preflight else await handler(request)
+        if origin is not None and not response.prepared:
+            response.headers["Vary"] = "Origin"
         if known and not response.prepared:
             response.headers["Access-Control-Allow-Origin"] = origin or ""
             response.headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
-            response.headers["Vary"] = "Origin"
             if preflight:
                 response.headers["Access-Control-Allow-Methods"] = _ALLOWED_METHODS
                 response.headers["Access-Control-Allow-Headers"] = _ALLOWED_HEADERS
@@ -111,6 +126,11 @@ def origins(allowed: Sequence[str]) -> Callable[[web.Request, Next], Awaitable[w
         return response
 
     return middleware
+
+
+def _same_host(origin: str, request: web.Request) -> bool:
+    """Tell whether a page comes from this server; a proxy may have changed the scheme."""
+    return origin.partition("://")[2].lower() == request.host.lower()
 
 
 def tokens(accepted: Sequence[str]) -> Callable[[web.Request, Next], Awaitable[web.StreamResponse]]:
@@ -141,7 +161,7 @@ def _carries(request: web.Request, accepted: Sequence[str]) -> bool:
     elif scheme.lower() != "bearer":
         return False
     return any(
-        hmac.compare_digest(candidate.encode(), token.encode())
+        hmac.compare_digest(candidate.encode(errors="replace"), token.encode())
         for candidate in given
         for token in accepted
         if candidate

@@ -19,6 +19,12 @@ class UnsupportedType(InvalidInput):
     http_status = 415
 
 
+class IceRestart(InvalidInput):
+    """The other end wants to restart ICE, which is not supported."""
+
+    http_status = 422
+
+
 class TakesCandidates(Protocol):
     """An end of a connection that more candidates can be given to."""
 
@@ -56,9 +62,9 @@ async def read_trickle(request: web.Request, end: TakesCandidates) -> web.Respon
     if request.content_type != FRAGMENT:
         raise UnsupportedType(f"Expected Content-Type: {FRAGMENT}.")
     mid: str | None = None
-    for line in (await request.text()).splitlines():
+    for line in (await request.read()).decode(errors="replace").splitlines():
         if line.startswith("a=ice-ufrag:") and line[12:].strip() not in end.remote_ufrags:
-            return web.Response(status=422, text="ICE restart is not supported.")
+            raise IceRestart("ICE restart is not supported.", "Create a new stream.")
         if line.startswith("a=mid:"):
             mid = line[6:].strip()
         elif line.startswith("a=candidate:"):
@@ -72,6 +78,12 @@ def ice_links(response: web.Response, servers: Iterable[IceServer]) -> None:
         for url in server.urls:
             link = f'<{url}>; rel="ice-server"'
             if server.username and server.credential:
-                link += f'; username="{server.username}"; credential="{server.credential}"'
+                name, secret = (_quoted(x) for x in (server.username, server.credential))
+                link += f"; username={name}; credential={secret}"
                 link += '; credential-type="password"'
             response.headers.add("Link", link)
+
+
+def _quoted(text: str) -> str:
+    """Return a quoted-string (RFC 9110, 5.6.4)."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

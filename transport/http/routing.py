@@ -96,6 +96,7 @@ async def read_body(request: web.Request, model: type[B]) -> B:
     raw = await request.read()
     try:
         values = json.loads(raw) if raw.strip() else {}
+        json.dumps(values, ensure_ascii=False).encode()  # refuses lone surrogates
     except (ValueError, RecursionError):
         raise MalformedJson("The body is not JSON.") from None
     if not isinstance(values, dict):

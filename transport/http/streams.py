@@ -13,6 +13,8 @@ from transport.http.keys import LIBRARY, PROCESSED, STREAMS
 from transport.http.routing import Body, InvalidRequest, Route
 from transport.sessions import Stream
 
+Processors = Annotated[list[str], Field(max_length=16)]
+
 _PREFIXES = ("/talks", "/clips")
 
 
@@ -27,7 +29,7 @@ class CreateStream(Body):
     idle_video: str | None = None
     gesture_video: str | None = None
     source: str | None = None
-    processors: list[str] | None = None
+    processors: Processors | None = None
     use_ai: bool = False
     session_timeout: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] | None = None
 
@@ -87,7 +89,7 @@ class StateRequest(WithSession):
 class ChangeStream(WithSession):
     """What is to be different in a processed stream; what is left out stays as it is."""
 
-    processors: list[str] | None = None
+    processors: Processors | None = None
     overlay: bool | None = None
     mirror: bool | None = None
     batch_size: Annotated[int, Field(ge=1, le=64)] | None = None

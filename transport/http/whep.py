@@ -1,5 +1,7 @@
 """``/whep/{avatar}``: a viewer that speaks WHEP (draft-ietf-wish-whep) instead of our API."""
 
+from urllib.parse import quote
+
 from aiohttp import web
 
 from transport.http.keys import STREAMS
@@ -13,7 +15,7 @@ async def play(request: web.Request, body: None) -> web.Response:
     streams = request.app[STREAMS]
     stream, answer = await streams.answer(request.match_info["avatar"], await read_sdp(request))
     # The secret is part of the resource's address: whoever knows it may end the stream.
-    headers = {"Location": f"/whep/{stream.source}/{stream.id}/{stream.session_id}"}
+    headers = {"Location": f"/whep/{quote(stream.source, safe='')}/{stream.id}/{stream.session_id}"}
     response = web.Response(status=201, text=answer, content_type=SDP, headers=headers)
     ice_links(response, streams.webrtc.ice_servers)
     return response

@@ -30,6 +30,7 @@ export class CameraView {
   #opening = /** @type {AbortController|null} */ (null);
   /** Why there is no camera. @type {Problem|null} */
   #problem = null;
+  #bypassed = "";
   /** What the server does at present. @type {string[]} */
   #applied = [];
 
@@ -116,11 +117,18 @@ export class CameraView {
     on(this.#session, "stats", (stats) => this.#panel.showStats(stats));
     on(this.#session, "figures", (/** @type {import("./camera-link.js").Figures} */ figures) => {
       this.#panel.showFigures(figures);
-      const { bypassed } = figures.pipeline;
-      if (bypassed.length) this.#stage.slip(new Problem("ProcessorBypassed", bypassed.join(", ")));
+      this.#tellBypassed(figures.pipeline.bypassed.join(", "));
     });
     this.#frames.addEventListener("frame", () => this.#session.noteFrame());
     on(this.#meter, "measured", (/** @type {number} */ ms) => this.#panel.showLatency(ms));
+  }
+
+  /** @param {string} names Told once, so that it can be dismissed. */
+  #tellBypassed(names) {
+    if (names && names !== this.#bypassed) {
+      this.#stage.slip(new Problem("ProcessorBypassed", names));
+    }
+    this.#bypassed = names;
   }
 
   /** @param {import("./session.js").PhaseInfo} info */

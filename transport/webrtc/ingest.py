@@ -4,20 +4,23 @@ import asyncio
 import logging
 from fractions import Fraction
 
+from aiortc import RTCRtpTransceiver
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import VideoFrame
 
-from capture.pushed import PushedSource
+from capture.pushed import PushedFeed
 from engine.clock import Clock, monotonic
 from engine.settings import WebRtcSettings
 from transport.webrtc import internals, sdp
 from transport.webrtc.peer import (
+    CLOSE_SECONDS,
     BadSdp,
     NoSharedCodec,
     connection,
     read_candidate,
     read_description,
     ufrags,
+    write_answer,
 )
 
 _log = logging.getLogger(__name__)
@@ -27,15 +30,15 @@ class Publisher:
     """Receives one camera.
 
     Args:
-        source: Where frames are put.
+        feed: Where frames are put.
         settings: The ``webrtc`` section.
         clock: Monotonic seconds.
     """
 
     def __init__(
-        self, source: PushedSource, settings: WebRtcSettings, clock: Clock = monotonic
+        self, feed: PushedFeed, settings: WebRtcSettings, clock: Clock = monotonic
     ) -> None:
-        self._source = source
+        self._feed = feed
         self._settings = settings
         self._clock = clock
         self._connection = connection(settings)
@@ -43,6 +46,7 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
         self.created = clock()
         self.last_heard: float | None = None
+        self._candidates = 0
         self.remote_ufrags: frozenset[str] = frozenset()
         self.ended = asyncio.Event()
 
@@ -66,7 +70,7 @@ class Publisher:
         self.remote_ufrags = ufrags(offer)
         if self._settings.port_range is not None:
             internals.use_ports(self._connection, self._settings.port_range)
-        await self._connection.setLocalDescription(await self._connection.createAnswer())
+        await write_answer(self._connection, keep=self._video())
         text = self._connection.localDescription.sdp
         return sdp.announce_addresses(text, self._settings.public_addresses)
 
@@ -79,17 +83,25 @@ class Publisher:
             BadCandidate: It cannot be read.
         """
         parsed = read_candidate(candidate, mid, index)
-        if parsed is not None:
+        self._candidates += parsed is not None
+        if parsed is not None and self._candidates <= sdp.MAX_CANDIDATES:
             await self._connection.addIceCandidate(parsed)
+
+    def _video(self) -> RTCRtpTransceiver | None:
+        transceivers = self._connection.getTransceivers()
+        return next((t for t in transceivers if t.kind == "video"), None)
 
     async def close(self) -> None:
         """End the connection."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._connection.close()
-        self._source.end()
+        self._feed.end()
         self.ended.set()
+        try:
+            await asyncio.wait_for(self._connection.close(), CLOSE_SECONDS)
+        except TimeoutError:
+            _log.warning("a connection did not close within %g s", CLOSE_SECONDS)
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "video" and self._task is None:
@@ -101,8 +113,7 @@ class Publisher:
                 frame = await track.recv()
                 assert isinstance(frame, VideoFrame)
                 self.last_heard = self._clock()
-                if not self._source.push(frame, frame.pts or 0, frame.time_base or Fraction(1)):
-                    return
+                self._feed.push(frame, frame.pts or 0, frame.time_base or Fraction(1))
         except MediaStreamError:
             _log.debug("the track has ended")
         finally:

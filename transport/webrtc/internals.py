@@ -4,14 +4,16 @@
 """
 
 import asyncio
+import errno
 import functools
+import ipaddress
 import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from aioice import Candidate, Connection
 from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.ice import StunProtocol
+from aioice.ice import StunProtocol, server_reflexive_candidate
 from aiortc import RTCPeerConnection
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpSendParameters
@@ -71,7 +73,7 @@ def media_path(
     def through(protect: Callable[[bytes], bytes]) -> Callable[[bytes], int]:
         def send(packet: bytes) -> int:
             pair = nominated.get(1)
-            if pair is None:
+            if pair is None or pair.protocol.transport.is_closing():
                 raise ConnectionError("The connection is gone.")
             data = protect(packet)
             pair.protocol.transport.sendto(data, pair.remote_addr)
@@ -82,10 +84,17 @@ def media_path(
     return through(session.protect), through(session.protect_rtcp)
 
 
+def packets_received(transport: RTCDtlsTransport) -> int:
+    """Return how many packets have come over a transport, of whatever kind."""
+    report = transport._get_stats()
+    return sum(stats.packetsReceived for stats in report.values())
+
+
 def use_ports(peer: RTCPeerConnection, ports: range) -> None:
     """Bind the UDP sockets of a peer connection within a range of ports.
 
-    Call it after the transceivers were added and before the first description is set.
+    Call it when the transceivers are there and before candidates are gathered, which is when the
+    local description is set.
     """
     for transport in peer._RTCPeerConnection__iceTransports:
         connection: Connection = transport._connection
@@ -120,7 +129,27 @@ async def _candidates_within(
         )
         connection._protocols.append(protocol)
         candidates.append(protocol.local_candidate)
+    if connection.stun_server is not None:
+        candidates += await _reflexive(connection, candidates, timeout)
     return candidates + await original(component=component, addresses=[], timeout=timeout)
+
+
+async def _reflexive(
+    connection: Connection, hosts: list[Candidate], seconds: int
+) -> list[Candidate]:
+    """Ask the STUN server how our bound sockets look from outside."""
+    protocols = [p for p in connection._protocols if p.local_candidate in hosts]
+    asked = [
+        asyncio.create_task(server_reflexive_candidate(protocol, connection.stun_server))
+        for protocol in protocols
+        if ipaddress.ip_address(protocol.local_candidate.host).version == 4
+    ]
+    if not asked:
+        return []
+    done, late = await asyncio.wait(asked, timeout=seconds)
+    for task in late:
+        task.cancel()
+    return [task.result()[0] for task in done if task.exception() is None]
 
 
 async def _bind_within(connection: Connection, address: str, ports: range) -> StunProtocol | None:
@@ -132,7 +161,9 @@ async def _bind_within(connection: Connection, address: str, ports: range) -> St
             _, protocol = await loop.create_datagram_endpoint(
                 lambda: StunProtocol(connection), local_addr=(address, port)
             )
-        except OSError:
-            continue  # taken, or not an address of this machine: the next port tells
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                continue
+            return None  # not an address of this machine any more
         return protocol
     return None

@@ -13,6 +13,7 @@ from aiortc import (
     RTCIceServer,
     RTCPeerConnection,
     RTCRtpSender,
+    RTCRtpTransceiver,
     RTCSessionDescription,
 )
 from aiortc.exceptions import InvalidStateError, OperationError
@@ -26,11 +27,21 @@ from transport.webrtc.media import Media
 
 _log = logging.getLogger(__name__)
 
+# What the library's parser lets out when a session description is malformed.
+_UNREADABLE = (
+    ValueError,
+    AssertionError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    RuntimeError,
+)
+
 _UFRAG = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
 
 EVENTS_LABEL = "events"
-MAX_EARLY_CANDIDATES = 64
 MAX_CHANNELS = 4
+CLOSE_SECONDS = 3.0
 FLUSH_SECONDS = 0.2
 FLUSH_STEP = 0.01
 
@@ -69,6 +80,7 @@ class Peer:
         self._channels: list[RTCDataChannel] = []
         self._early: list[RTCIceCandidate] | None = []
         self._answered = False
+        self._candidates = 0
         self.remote_ufrags: frozenset[str] = frozenset()
         media.bind(self.notify)
         self._connection = connection(settings)
@@ -104,7 +116,7 @@ class Peer:
         self._limit_ports()
         await self._set_remote("offer", offer)
         self._answered, self._early = True, None
-        await self._connection.setLocalDescription(await self._connection.createAnswer())
+        await write_answer(self._connection, keep=transceiver)
         if transceiver.currentDirection != "sendonly":
             raise BadSdp("The offer has no video section that receives.")
         return self._announced()
@@ -140,9 +152,11 @@ class Peer:
         parsed = read_candidate(candidate, mid, index)
         if parsed is None:
             return
+        self._candidates += 1
+        if self._candidates > sdp.MAX_CANDIDATES:
+            return
         if self._early is not None:
-            if len(self._early) < MAX_EARLY_CANDIDATES:
-                self._early.append(parsed)
+            self._early.append(parsed)
             return
         await self._connection.addIceCandidate(parsed)
 
@@ -156,8 +170,12 @@ class Peer:
     async def close(self) -> None:
         """End the connection; may be called at any time and more than once."""
         await self._flush()
-        await self._connection.close()
-        await self.media.close()
+        try:
+            await asyncio.wait_for(self._connection.close(), CLOSE_SECONDS)
+        except TimeoutError:
+            _log.warning("a connection did not close within %g s", CLOSE_SECONDS)
+        finally:
+            await self.media.close()
 
     async def _flush(self) -> None:
         """Give the last events a moment to leave: closing drops what is still queued."""
@@ -211,7 +229,8 @@ class Peer:
             channel.on("open", lambda: self._greet(channel))
 
     def _greet(self, channel: RTCDataChannel) -> None:
-        channel.send(_event("stream/ready", {"state": self.media.state}))
+        if channel.readyState == "open":
+            channel.send(_event("stream/ready", {"state": self.media.state}))
 
 
 def connection(settings: WebRtcSettings) -> RTCPeerConnection:
@@ -265,15 +284,38 @@ async def read_description(
     """
     try:
         await peer.setRemoteDescription(
-            RTCSessionDescription(sdp.reachable_candidates_only(text), kind)
+            RTCSessionDescription(sdp.with_directions(sdp.reachable_candidates_only(text)), kind)
         )
     except OperationError:
         raise no_codec from None
     except InvalidStateError:
         raise BadSdp("The connection is closed.") from None
-    except (ValueError, AssertionError, IndexError, KeyError, AttributeError, TypeError):
+    except _UNREADABLE:
         _log.debug("bad SDP", exc_info=True)
         raise BadSdp(f"The {kind} is not a session description that fits.") from None
+
+
+async def write_answer(peer: RTCPeerConnection, keep: RTCRtpTransceiver | None) -> None:
+    """Answer an offer that was set before.
+
+    Args:
+        peer: Its local description is set.
+        keep: The only transceiver that is used. The library would receive and decode all others
+            into queues that nobody reads.
+
+    Raises:
+        BadSdp: The offer cannot be answered.
+    """
+    for transceiver in peer.getTransceivers():
+        if transceiver is not keep:
+            transceiver.direction = "inactive"
+    try:
+        await peer.setLocalDescription(await peer.createAnswer())
+    except InvalidStateError:
+        raise BadSdp("The connection is closed.") from None
+    except _UNREADABLE:
+        _log.debug("bad SDP", exc_info=True)
+        raise BadSdp("The offer is not a session description that fits.") from None
 
 
 def _event(subject: str, payload: dict[str, Any]) -> str:

@@ -68,5 +68,9 @@ class PlayedSender(RtpSender):
         except ConnectionError:
             self._halt()
             return
+        except Exception:
+            # Half a stream would look connected and stand still: rather end it, and say why.
+            self._halt()
+            raise
         delay = max(0.0, player.due() - self._clock())
         self._timer = asyncio.get_running_loop().call_later(delay, self._tick)

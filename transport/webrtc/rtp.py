@@ -96,7 +96,10 @@ class RtpSender(ABC):
         self._timestamp_origin = random.getrandbits(32)
         self._history: list[tuple[int, int, int, bytes] | None] = [None] * HISTORY
         self._extension = b""
+        self._sending = False
         self._report_timer: asyncio.TimerHandle | None = None
+        self._received = 0
+        self._octets = 0
         self._report_ntp = 0
         self._report_time = 0.0
         self.codec: str | None = None
@@ -148,17 +151,31 @@ class RtpSender(ABC):
         self._configure(parameters, codec)
         now = self._clock()
         self.last_heard = now
+        self._sending = True
         self._report()
-        self._begin(now)
+        if self._sending:
+            self._begin(now)
 
     async def stop(self) -> None:
         """Stop for good and say so to the viewer."""
         if self._halt():
             internals.unregister_sender(self)
             try:
-                self._send_rtcp(bytes(RtcpByePacket(sources=[self._ssrc])))
+                self._send_rtcp(self._sender_report() + bytes(RtcpByePacket([self._ssrc])))
             except ConnectionError:
                 _log.debug("no way to say goodbye: the connection is gone")
+
+    def listen(self, now: float) -> None:
+        """Note whether anything has come from the viewer since the last call.
+
+        Receivers leave out their reports while nothing is sent, so reports alone do not tell.
+        """
+        if self._transport is None or not self.started:
+            return
+        received = internals.packets_received(self._transport)
+        if received != self._received:
+            self._received = received
+            self.last_heard = now
 
     async def getStats(self) -> RTCStatsReport:  # noqa: N802 - aiortc's name
         """Return an empty report: ``statistics`` has the figures."""
@@ -191,8 +208,9 @@ class RtpSender(ABC):
             None,
         )
         mid_id = next((e.id for e in parameters.headerExtensions if e.uri == _MID_URI), None)
-        if mid_id is not None and parameters.muxId:
-            mid = parameters.muxId.encode()
+        mid = (parameters.muxId or "").encode()
+        # What a one-byte extension can carry (RFC 8285, 4.2).
+        if mid_id is not None and 1 <= mid_id <= 14 and 1 <= len(mid) <= 16:
             element = bytes([(mid_id << 4) | (len(mid) - 1)]) + mid
             element += bytes(-len(element) % 4)
             self._extension = struct.pack(">HH", _ONE_BYTE_EXTENSIONS, len(element) // 4) + element
@@ -212,6 +230,7 @@ class RtpSender(ABC):
             self._history[sequence % HISTORY] = (sequence, marker_and_type, timestamp, payload)
             header = _HEADER.pack(first_byte, marker_and_type, sequence, timestamp, self._ssrc)
             sent += self._send_rtp(header + self._extension + payload)
+            self._octets += len(payload)
             sequence = (sequence + 1) & 0xFFFF
         self._sequence = sequence
         statistics = self.statistics
@@ -246,7 +265,16 @@ class RtpSender(ABC):
     # Reports.
 
     def _report(self) -> None:
-        """Send a sender report: the media clock now, whatever was sent last (RFC 3550, 6.4.1)."""
+        try:
+            self._send_rtcp(self._sender_report())
+        except ConnectionError:
+            self._halt()
+            return
+        delay = REPORT_INTERVAL * (0.75 + 0.5 * random.random())
+        self._report_timer = asyncio.get_running_loop().call_later(delay, self._report)
+
+    def _sender_report(self) -> bytes:
+        """Return a report: the media clock now, whatever was sent last (RFC 3550, 6.4.1)."""
         now = self._clock()
         ntp = aiortc_clock.current_ntp_time()
         report = RtcpSrPacket(
@@ -255,18 +283,12 @@ class RtpSender(ABC):
                 ntp_timestamp=ntp,
                 rtp_timestamp=self._timestamp(self._media_time(now)),
                 packet_count=self.statistics.packets & 0xFFFFFFFF,
-                octet_count=self.statistics.bytes & 0xFFFFFFFF,
+                octet_count=self._octets & 0xFFFFFFFF,
             ),
         )
         name = RtcpSourceInfo(ssrc=self._ssrc, items=[(1, (self._cname or "").encode())])
         self._report_ntp, self._report_time = (ntp >> 16) & 0xFFFFFFFF, now
-        try:
-            self._send_rtcp(bytes(report) + bytes(RtcpSdesPacket(chunks=[name])))
-        except ConnectionError:
-            self._halt()
-            return
-        delay = REPORT_INTERVAL * (0.75 + 0.5 * random.random())
-        self._report_timer = asyncio.get_running_loop().call_later(delay, self._report)
+        return bytes(report) + bytes(RtcpSdesPacket(chunks=[name]))
 
     def _read_reports(self, packet: RtcpRrPacket | RtcpSrPacket, now: float) -> None:
         statistics = self.statistics
@@ -281,7 +303,7 @@ class RtpSender(ABC):
 
     def _halt(self) -> bool:
         """End sending and reporting; tell whether they were going on."""
-        was_sending = self._report_timer is not None
+        was_sending, self._sending = self._sending, False
         if self._report_timer is not None:
             self._report_timer.cancel()
         self._report_timer = None

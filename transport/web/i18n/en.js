@@ -98,7 +98,7 @@ export const en = {
   "metric.camera-latency.none": "Starts with the camera.",
   "metric.camera-latency.median": "Median of {count}: {ms} ms.",
   "metric.camera-latency.exact": "Read from a time code in the picture.",
-  "metric.camera-latency.estimate": "Estimated from the server's figure and the network's.",
+  "metric.camera-latency.estimate": "At least so much, from the server's figure and the network's.",
   "metric.camera-fps": "Camera",
   "metric.camera-processing": "Processing",
   "metric.camera-returned": "Returned",

@@ -98,7 +98,7 @@ export const es = {
   "metric.camera-latency.none": "Empieza con la cámara.",
   "metric.camera-latency.median": "Mediana de {count}: {ms} ms.",
   "metric.camera-latency.exact": "Leído de un código de tiempo en la imagen.",
-  "metric.camera-latency.estimate": "Estimado con los datos del servidor y de la red.",
+  "metric.camera-latency.estimate": "Al menos tanto, según el servidor y la red.",
   "metric.camera-fps": "Cámara",
   "metric.camera-processing": "Procesado",
   "metric.camera-returned": "Devuelto",
