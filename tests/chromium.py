@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium import webdriver
@@ -70,3 +71,14 @@ def chromium(
             yield driver
         finally:
             driver.quit()
+
+
+def call(driver: webdriver.Chrome, expression: str) -> Any:
+    """Await an expression in the page; its failure is raised here."""
+    found = driver.execute_async_script(
+        f"const done = arguments[0]; Promise.resolve({expression})"
+        ".then((value) => done({value}), (error) => done({error: String(error)}))"
+    )
+    if "error" in found:
+        raise RuntimeError(found["error"])
+    return found.get("value")

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from engine.avatar.pack import Pack
-from engine.avatar.preview import Changes, viewed, walked
+from engine.avatar.preview import Changes, preferred, viewed, walked
 from engine.motion.features import small_grey, step
 from engine.motion.graph import MotionGraph
 from engine.motion.step import Step
@@ -115,9 +115,8 @@ def repetitions(pack: Pack, seed: int) -> int:
 
 
 def encoded_bytes(pack: Pack) -> int:
-    """Return the size of the pictures in the codec that is preferred."""
-    codec = "H264" if "H264" in pack.codecs else next(iter(pack.codecs))
-    return sum(len(unit) for unit in pack.codecs[codec].access_units)
+    """Return the size of all pictures in the preferred codec."""
+    return sum(len(unit) for unit in preferred(pack).access_units)
 
 
 def _seams(

@@ -16,7 +16,7 @@ from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from engine.avatar.pack import Pack
+from engine.avatar.pack import EncodedPictures, Pack
 from engine.avatar.walks import WalkMaker
 from engine.avatar.written import OutputNotWritten, written_whole
 from engine.motion.step import REST_STATE, Step
@@ -77,7 +77,7 @@ def viewed(
     waiting: deque[Step] = deque()
 
     def units() -> Iterator[bytes]:
-        access_units = _access_units(pack)[1]
+        access_units = preferred(pack).access_units
         for step in walked(pack, seconds, seed, changes):
             waiting.append(step)
             yield access_units[step.index]
@@ -88,8 +88,7 @@ def viewed(
 
 def decoded(pack: Pack, units: Iterator[bytes]) -> Iterator[av.VideoFrame]:
     """Decode access units of a pack, the first of which is a keyframe, in one go."""
-    codec = _access_units(pack)[0]
-    context = av.CodecContext.create(_DECODERS[codec], "r")
+    context = av.CodecContext.create(_DECODERS[preferred(pack).codec], "r")
     assert isinstance(context, VideoCodecContext)
     context.thread_count = 1
     context.flags |= Flags.low_delay
@@ -163,7 +162,6 @@ def _mux(pack: Pack, path: Path, steps: Iterator[Step], on_picture: Callable[[in
             on_picture(number)
 
 
-def _access_units(pack: Pack) -> tuple[str, tuple[bytes, ...]]:
-    """Return the codec to look at and the pictures in it."""
-    codec = "H264" if "H264" in pack.codecs else next(iter(pack.codecs))
-    return codec, pack.codecs[codec].access_units
+def preferred(pack: Pack) -> EncodedPictures:
+    """Return the pictures in the codec that is offered first: H.264 where there is any."""
+    return pack.codecs.get("H264") or next(iter(pack.codecs.values()))

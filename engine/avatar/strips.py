@@ -8,7 +8,7 @@ from statistics import median_low
 import av
 
 from engine.avatar.pack import Pack, PackedGraph
-from engine.avatar.preview import decoded
+from engine.avatar.preview import decoded, preferred
 from engine.motion.graph import Jump, MotionGraph, Numbering
 
 BESIDE = 2
@@ -78,10 +78,10 @@ def strips(pack: Pack, packed: PackedGraph, jumps: Iterable[Jump]) -> Iterator[S
     graph = packed.graph
     numbering = graph.numbering()
     numbers = {jump: number for number, jump in enumerate(graph.jumps)}
-    codec = next(iter(pack.codecs.values()))
+    access_units = preferred(pack).access_units
     for jump in jumps:
         places, first = _places(graph, numbering, numbers[jump], packed.keyframes)
-        units = (codec.access_units[index] for _, _, index in places)
+        units = (access_units[index] for _, _, index in places)
         frames = list(decoded(pack, units))
         yield Strip(
             jump,

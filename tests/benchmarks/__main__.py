@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.benchmarks.table import Row, show, write_json
 
-BENCHMARKS = ("player", "compile", "streaming", "browser")
+BENCHMARKS = ("player", "compile", "streaming", "browser", "camera", "pipeline", "motion")
 
 
 def main() -> int:

@@ -6,13 +6,12 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from selenium.webdriver import Chrome
 
 from tests.benchmarks.material import marked_avatar, server
 from tests.benchmarks.table import Row, percentile
-from tests.chromium import chromium, missing
+from tests.chromium import call, chromium, missing
 
 _SCRIPT = (Path(__file__).parent / "client.js").read_text()
 
@@ -28,12 +27,12 @@ def run(quick: bool = False) -> list[Row]:
         with server(folder) as (address, _), chromium() as browser:
             _open(browser, address)
             rows = _starts(browser, 5 if quick else 20)
-            _call(browser, "viewer.connect('marked')")
+            call(browser, "viewer.connect('marked')")
             rows += _switches(browser, 6 if quick else 30)
             rows += _cadence(browser, 5 if quick else 60)
         with server(folder, morph=True) as (address, _), chromium() as browser:
             _open(browser, address)
-            _call(browser, "viewer.connect('marked')")
+            call(browser, "viewer.connect('marked')")
             rows += _morphed_switches(browser, 6 if quick else 30)
     return rows
 
@@ -44,25 +43,14 @@ def _open(browser: Chrome, address: str) -> None:
     browser.execute_script(_SCRIPT)
 
 
-def _call(browser: Chrome, expression: str) -> Any:
-    """Await an expression in the page; its failure is raised here."""
-    found = browser.execute_async_script(
-        f"const done = arguments[0]; Promise.resolve({expression})"
-        ".then((value) => done({value}), (error) => done({error: String(error)}))"
-    )
-    if "error" in found:
-        raise RuntimeError(found["error"])
-    return found.get("value")
-
-
 def _starts(browser: Chrome, runs: int) -> list[Row]:
     times = []
     hidden = 0
     for _ in range(runs + 1):
-        found = _call(browser, "viewer.connect('marked')")
+        found = call(browser, "viewer.connect('marked')")
         times.append(found["ms"])
         hidden += any(".local" in line for line in found["candidates"] or [])
-        _call(browser, "viewer.close()")
+        call(browser, "viewer.close()")
     # The first one also loads Chromium's media stack, and makes the server wait for the compiler.
     times = times[1:]
     p95 = percentile(times, 95)
@@ -85,7 +73,7 @@ def _switch(browser: Chrome, runs: int) -> list[dict[str, float]]:
     for _ in range(runs):
         time.sleep(chance.uniform(0.3, 1.3))
         state = "gesture" if bright else "idle"
-        found.append(_call(browser, f"viewer.switchTo('{state}', {str(bright).lower()})"))
+        found.append(call(browser, f"viewer.switchTo('{state}', {str(bright).lower()})"))
         bright = not bright
     return found
 
@@ -126,11 +114,11 @@ def _morphed_switches(browser: Chrome, runs: int) -> list[Row]:
 
 
 def _cadence(browser: Chrome, seconds: float) -> list[Row]:
-    before = _call(browser, "viewer.report()")
+    before = call(browser, "viewer.report()")
     browser.execute_script("viewer.frames.length = 0")
     time.sleep(seconds)
     frames = browser.execute_script("return viewer.frames")
-    after = _call(browser, "viewer.report()")
+    after = call(browser, "viewer.report()")
     gaps = [b[0] - a[0] for a, b in itertools.pairwise(frames)]
     rtp = [(b[1] - a[1]) % 2**32 for a, b in itertools.pairwise(frames)]
     freezes = after.get("freezeCount", 0) - before.get("freezeCount", 0)

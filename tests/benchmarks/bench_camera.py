@@ -9,10 +9,9 @@ from typing import Any
 from selenium.webdriver import Chrome
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.benchmarks.bench_browser import _call
 from tests.benchmarks.material import server
 from tests.benchmarks.table import Row, percentile
-from tests.chromium import chromium, missing
+from tests.chromium import call, chromium, missing
 
 _SCRIPT = (Path(__file__).parent / "camera_client.js").read_text()
 _WARM_UP_SECONDS = 3.0
@@ -32,9 +31,9 @@ def run(quick: bool = False) -> list[Row]:
         browser.set_script_timeout(60)
         browser.get(address + "/health")
         browser.execute_script(_SCRIPT)
-        _call(browser, "camera.connect(['none'])")
+        call(browser, "camera.connect(['none'])")
         rows = _latency(browser, 60 if quick else 600)
-        _call(browser, "camera.close()")
+        call(browser, "camera.close()")
     return rows
 
 

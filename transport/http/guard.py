@@ -15,6 +15,7 @@ from engine.errors import (
     Conflict,
     Forbidden,
     InvalidInput,
+    MissingDependency,
     NotFound,
     Unavailable,
 )
@@ -30,6 +31,7 @@ _STATUSES: Final[tuple[tuple[type[AvatarServerError], int], ...]] = (
     (NotFound, 404),
     (Conflict, 409),
     (Unavailable, 503),
+    (MissingDependency, 501),
 )
 
 _OPEN_PATHS: Final = ("/health", "/")
