@@ -242,6 +242,10 @@ def live(options: argparse.Namespace) -> int:
     settings = load_settings(options)
     _start_logging(settings)
     outputs = options.output or ["window"]
+    for output in outputs:
+        kind, _, path = output.partition(":")
+        if kind == "record":
+            _check_target(Path(path), options.overwrite)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -263,8 +267,29 @@ def live(options: argparse.Namespace) -> int:
                 parts.processed.adopt, LIVE_NAME, run.pipeline, run.control, encoder
             )
             print(f"avatar-server {VERSION}: open {parts.address}?avatar={LIVE_NAME}", flush=True)
+        print(f"{settings.pipeline.capture.source} -> {', '.join(outputs)}; Ctrl-C ends it")
         run.run(stop)
+        shown = run.pipeline.snapshot().shown
+        print(f"\r{shown} frames -> {', '.join(outputs)}")
     return 0
+
+
+def _check_target(path: Path, overwrite: bool, source: Path | None = None) -> None:
+    """Refuse an output file that cannot be meant.
+
+    Raises:
+        SettingsError: Says what to change.
+    """
+    if path.suffix.lower() != ".mp4":
+        raise SettingsError(f"{path}: the output is an MP4 file.", "Give it a name like x.mp4.")
+    if not path.parent.is_dir():
+        raise SettingsError(f"{path}: there is no folder {path.parent}.", "Make it first.")
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise SettingsError(f"{path}: is the input itself.", "Choose another name.")
+    if path.exists() and not path.is_file():
+        raise SettingsError(f"{path}: is no ordinary file.", "Choose another name.")
+    if path.exists() and not overwrite:
+        raise SettingsError(f"{path} exists.", "Choose another name, or add --overwrite.")
 
 
 @contextlib.contextmanager
@@ -308,6 +333,8 @@ def render_file(options: argparse.Namespace) -> int:
     from transport.outputs.render import Progress, RenderOptions, progress_line, render
 
     settings = load_settings(options)
+    # Whether an existing output may be replaced, or is a stopped run to be resumed, is up to it.
+    _check_target(options.target_file, overwrite=True, source=options.source_file)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -353,6 +380,7 @@ def prepare_clip(options: argparse.Namespace) -> int:
         first = error.errors()[0]
         flag = str(first["loc"][0])
         raise SettingsError(f"--{flag}: {first['msg']}, found {first['input']!r}.") from None
+    _check_target(options.target_file, overwrite=True, source=options.source_file)
     info = prepare.prepare(
         options.source_file,
         options.target_file,
@@ -383,7 +411,7 @@ def inspect_clips(options: argparse.Namespace) -> int:
         failed = failed or any(f.level == "error" for f in report.findings)
         reports.append(inspection.as_dict(report))
         if not options.json:
-            print(inspection.describe(report))
+            print(inspection.describe(report), end="\n\n")
     if options.json:
         print(json.dumps(reports, indent=2))
     return EXIT_ERROR if failed else 0

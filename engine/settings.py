@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from engine.motion.graph import MotionSettings
 from engine.pipeline.settings import OutputSettings, PipelineSettings, ProcessorSettings
@@ -23,6 +23,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+ListOfText = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+]
+"""A list; one text alone stands for a list of one, as environment variables have it."""
+
+
 class ServerSettings(Section):
     """Where the server listens and who may call it."""
 
@@ -30,11 +37,11 @@ class ServerSettings(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         8765, description="TCP port; 0 takes a free one."
     )
-    cors_origins: tuple[str, ...] = Field(
+    cors_origins: ListOfText = Field(
         (),
         description='Origins that may call from a browser, e.g. ["https://example.org"]; "*" all.',
     )
-    tokens: tuple[str, ...] = Field(
+    tokens: ListOfText = Field(
         (), description="Access tokens, sent as Bearer or as Basic password; empty: no login."
     )
     shutdown_seconds: Annotated[float, Field(gt=0, le=60)] = Field(

@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.errors import AvatarServerError
 from engine.pipeline.frame import Image
+from engine.yunet import make_yunet
 
 
 class DetectionFailed(AvatarServerError):
@@ -50,9 +51,7 @@ class YuNet:
         self._cv2 = cv2
         self._width = width
         self._size = (width, width)
-        self._detector: Any = cv2.FaceDetectorYN.create(
-            str(model), "", self._size, threshold, 0.3, 500
-        )
+        self._detector: Any = make_yunet(model, self._size, threshold)
 
     def detect(self, image: Image) -> list[Face]:
         """The faces in a picture.

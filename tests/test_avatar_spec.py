@@ -37,8 +37,25 @@ def test_a_pair_of_clips_without_yaml_is_an_avatar(settings: AvatarSettings) -> 
     assert found.encoding.fps == 25
 
 
-def test_a_folder_without_a_pair_is_none(settings: AvatarSettings) -> None:
-    assert spec.read_folder(folder(settings, "idle.mp4"), settings) is None
+def test_a_folder_without_clips_is_none(settings: AvatarSettings) -> None:
+    assert spec.read_folder(folder(settings, "notes.txt"), settings) is None
+
+
+def test_a_folder_without_a_pair_says_what_is_missing(settings: AvatarSettings) -> None:
+    with pytest.raises(AvatarError, match=r"anna: there is no gesture clip.*gesture\.mp4"):
+        spec.read_folder(folder(settings, "idle.mp4", "talk.mp4"), settings)
+
+
+def test_any_usual_suffix_in_any_case_makes_a_pair(settings: AvatarSettings) -> None:
+    found = spec.read_folder(folder(settings, "IDLE.MOV", "gesture.webm"), settings)
+    assert found is not None
+    assert [path.name for path in found.clips] == ["IDLE.MOV", "gesture.webm"]
+
+
+def test_one_clip_of_a_state_needs_no_list(settings: AvatarSettings) -> None:
+    found = spec.read_folder(folder(settings, yaml="states: {idle: a.mp4}"), settings)
+    assert found is not None
+    assert [path.name for path in found.states["idle"]] == ["a.mp4"]
 
 
 def test_yaml_names_any_number_of_clips_actions_size_and_rate(settings: AvatarSettings) -> None:
@@ -63,13 +80,16 @@ def test_yaml_names_any_number_of_clips_actions_size_and_rate(settings: AvatarSe
     [
         ("states: {gesture: [a.mp4]}", "there is no 'idle'"),
         ("states: {idle: []}", "states.idle"),
-        ("states: {idle: [a.mp4]}\naction: {x: b.mp4}", "action: Extra inputs"),
+        ("states: {idle: [a.mp4]}\naction: {x: b.mp4}", "action: extra inputs"),
         ("states: {idle: [a.mp4], wave: [b.mp4]}\nactions: {wave: c.mp4}", "both a state and"),
         ("states: {idle: [../b/a.mp4]}", "outside the avatar's folder"),
         ("states: {idle: [/etc/passwd]}", "outside the avatar's folder"),
         ("states: {'Two words': [a.mp4]}", "states.Two words"),
         ("states: {idle: [a.mp4]}\nsize: 7x7", "size or fps: expected WIDTHxHEIGHT"),
-        ("states: [", "cannot be read"),
+        ("states: [", "is not YAML"),
+        ("states: {idle: 5}\nfps: fast", "fps: input should be"),
+        ("[1, 2]", "expected keys"),
+        ("x" * 70_000, "larger than 64 KB"),
     ],
 )
 def test_mistakes_in_the_yaml_are_named(yaml: str, expected: str, settings: AvatarSettings) -> None:

@@ -52,6 +52,7 @@ def make_parser(commands: Mapping[str, Command], version: str) -> argparse.Argum
         _settings_flags(made, again=True)
         return made
 
+    _server_flags(add("serve"))
     _live(add("live"))
     _render(add("render"))
     clips = subparsers.add_parser("clips", help="Look at clips and prepare them for avatars.")
@@ -112,6 +113,7 @@ def _live(parser: argparse.ArgumentParser) -> None:
         help="window, webrtc, record:x.mp4, virtual-camera; may be repeated (default: window)",
     )
     add("--batch-size", type=int, default=argparse.SUPPRESS, help="most frames at once")
+    add("--overwrite", action="store_true", help="replace an existing recording")
 
 
 def _render(parser: argparse.ArgumentParser) -> None:
@@ -126,7 +128,7 @@ def _render(parser: argparse.ArgumentParser) -> None:
         help="mirror, anonymise, background_blur; may be repeated, in order",
     )
     add("--batch-size", type=int, default=argparse.SUPPRESS, help="most frames at once")
-    add("--crf", type=int, default=18, help="quality, smaller is better (default: 18)")
+    _crf(parser)
     add("--overwrite", action="store_true", help="replace a finished output")
 
 
@@ -152,8 +154,19 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
     )
     add("--stabilize", action="store_true", help="hold the background still")
     add("--crop", choices=("center", "face"), default="center", help="what to keep in the frame")
-    add("--crf", type=int, default=18, help="quality, smaller is better (default: 18)")
+    _crf(parser)
     _face_model(parser)
+
+
+def _crf(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--crf",
+        type=int,
+        choices=range(52),
+        default=18,
+        metavar="0..51",
+        help="quality, smaller is better (default: 18)",
+    )
 
 
 def _inspect(parser: argparse.ArgumentParser) -> None:

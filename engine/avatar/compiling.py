@@ -35,6 +35,13 @@ class CompileFailed(AvatarError):
         return self._kind
 
 
+class WorkerKilled(CompileFailed):
+    """Something killed the worker process; the kernel does, when memory runs out."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(f"{description} Is there enough memory?", type(self).__name__)
+
+
 class Compiler:
     """Compiles avatars in processes of their own and keeps the packs in a folder.
 
@@ -117,10 +124,9 @@ class Compiler:
                 if "progress" in message:
                     on_progress(message["progress"])
             if not done:
-                raise CompileFailed(
-                    f"The process that compiled '{order.spec.id}' ended with "
-                    f"{await process.wait()}."
-                )
+                code = await process.wait()
+                text = f"The process that compiled '{order.spec.id}' ended with {code}."
+                raise WorkerKilled(text) if code < 0 else CompileFailed(text)
         finally:
             if process.returncode is None:
                 process.terminate()

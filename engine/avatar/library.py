@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.avatar import spec as specs
-from engine.avatar.compiling import CompileFailed, Compiler
+from engine.avatar.compiling import CompileFailed, Compiler, WorkerKilled
 from engine.avatar.pack import Pack
 from engine.avatar.spec import AvatarSpec
 from engine.errors import (
@@ -31,7 +31,8 @@ _log = logging.getLogger(__name__)
 MAX_PAIRS = 32
 """How many avatars can be made of pairs of clips while the server runs."""
 
-CHANGED_RETRIES = 3
+RETRIES = 3
+_PASSING = (ClipChanged.__name__, WorkerKilled.__name__)
 
 _PLAIN, _GRAPH = 0, 1
 
@@ -111,11 +112,15 @@ class AvatarLibrary:
     async def start(self) -> None:
         """Find the avatars and begin to compile what is not compiled yet."""
         self._task = asyncio.create_task(self._work(), name="avatar-library")
+        if not self._settings.folder.is_dir():
+            _log.warning("avatars.folder: there is no folder %s", self._settings.folder)
         if self._settings.idle_video:
             self._configured = await self.add_pair(
                 self._settings.idle_video, self._settings.gesture_video
             )
         await self.refresh()
+        if self._entries and self.default_id() not in self._entries:
+            _log.warning("avatars.default: there is no avatar '%s'", self.default_id())
 
     async def close(self) -> None:
         """Stop compiling; a compilation under way is abandoned without a trace."""
@@ -187,7 +192,7 @@ class AvatarLibrary:
                 if entry.spec == spec and entry.signature == signature and not error:
                     continue
                 if error is not None and str(error) != str(entry.error):
-                    _log.error("The avatar '%s' cannot be used: %s", avatar_id, error)
+                    _log.error("avatar '%s' cannot be used: %s", avatar_id, error)
                 entry.spec, entry.signature, entry.error = spec, signature, error
                 if spec is None:
                     entry.settled.set()
@@ -262,9 +267,12 @@ class AvatarLibrary:
                     error = CompileFailed(f"Compiling '{entry.id}' failed: {error}.")
                 entry.error = error
                 what = "cannot be used" if entry.pack is None else "stays as it is"
-                _log.error("The avatar '%s' %s: %s", entry.id, what, error)
+                _log.error("avatar '%s' %s: %s", entry.id, what, error)
             entry.progress = None
             entry.settled.set()
+            if entry.pack is None:
+                # A pair that cannot be used is forgotten once its callers have heard why.
+                self._pairs.pop(entry.id, None)
             self._on_change(entry)
 
     async def _compile(self, entry: Entry, stage: int) -> None:
@@ -274,9 +282,9 @@ class AvatarLibrary:
             entry.progress = done
             self._on_change(entry)
 
-        for attempt in range(CHANGED_RETRIES):
+        for attempt in range(RETRIES):
             spec = entry.spec
-            if spec is None:
+            if spec is None or self._entries.get(entry.id) is not entry:
                 return
             entry.error = None
             try:
@@ -288,7 +296,7 @@ class AvatarLibrary:
                     entry.graph_pack = await self._compiler.graph(spec, on_progress)
                 return
             except CompileFailed as error:
-                if error.kind != ClipChanged.__name__ or attempt == CHANGED_RETRIES - 1:
+                if error.kind not in _PASSING or attempt == RETRIES - 1:
                     raise
 
     def _enqueue(self, stage: int, entry: Entry) -> None:

@@ -25,7 +25,7 @@ class Seam:
     """A place where pictures follow that did not follow each other when they were recorded.
 
     Attributes:
-        number: Of the first picture after it, from the start of play.
+        number: Of the picture with the largest step, from the start of play.
         step: The largest step from the last picture before it to the first of the next clip.
         natural_step: That of the livelier of the two clips.
         source, target: File names of the clips.
@@ -92,7 +92,7 @@ def measure(
     steps: list[float] = []
     before = None
     for shown, frame in viewed(pack, seconds, seed, changes):
-        grey = small_grey(frame.to_ndarray(format="yuv420p"))
+        grey = small_grey(np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8))
         steps.append(0.0 if before is None else step(before, grey))
         before = grey
         path.append(shown)
@@ -136,9 +136,10 @@ def _seams(
         if target is None:
             continue
         keys = [(clip.name, clip.state, clip.action) for clip in (left, target)]
+        largest = max(range(begun, number + 1), key=steps.__getitem__)
         yield Seam(
-            number=begun,
-            step=max(steps[begun : number + 1]),
+            number=largest,
+            step=steps[largest],
             natural_step=max(natural[key] for key in keys),
             source=left.name,
             target=target.name,

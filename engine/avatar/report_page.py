@@ -161,8 +161,8 @@ def _strip_picture(
         label = f"{graph.clips[picture.clip].group} {picture.picture / fps:.2f} s"
     ratio = "" if step is None else f"<b>{step / jump.natural_step:.2f}×</b>"
     return (
-        f'<figure{" class=made" if made else ""}>'
-        f'<img src="{picture.uri}" alt="{escape(label)}" loading="lazy">'
+        f"<figure{' class=made' if made else ''}>"
+        f'<img src="{picture.uri}" alt="{escape(label)}">'
         f"<figcaption>{escape(label)}{ratio}</figcaption></figure>"
     )
 

@@ -6,6 +6,7 @@ from itertools import groupby
 
 from engine.avatar.measures import Played
 from engine.motion.graph import ClipNode, Jump, MotionGraph
+from engine.motion.trials import MIN_TRUST
 
 WIDTH = 1080
 _LEFT, _RIGHT = 92, 12
@@ -16,20 +17,21 @@ _Scale = Callable[[float], float]
 _Row = Callable[[int], float]
 """From the number of a clip to the top of its bar."""
 
-FAIR, ROUGH = 1.0, 1.6
-"""Costs of jumps up to which nothing is seen, and from which something is."""
+FAIR, ROUGH = 1.0, 2.6
+"""Costs of jumps: up to which nothing is seen, and from which something is (at the default
+``max_step``, a step of 1.3 times the natural one)."""
 
 GRADES = {
     "fine": "very smooth",
     "good": "smooth",
-    "fair": "seen by a close look",
+    "fair": "visible to a close look",
     "rough": "can be seen",
 }
 
 
 def grade(jump: Jump) -> str:
-    """Return how well a jump is hidden, by its cost: one of ``GRADES``."""
-    if jump.cost > ROUGH:
+    """Return how well a jump is hidden, by its cost and its flow: one of ``GRADES``."""
+    if jump.cost > ROUGH or jump.trust < MIN_TRUST:
         return "rough"
     if jump.cost > FAIR:
         return "fair"
@@ -210,4 +212,5 @@ def _svg(height: float, label: str) -> str:
 
 
 def _text(x: float, y: float, text: str, anchor: str, style: str = "tick") -> str:
-    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text class="{style}" {place}>{escape(text)}</text>'

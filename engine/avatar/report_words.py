@@ -55,7 +55,7 @@ class Figure:
     Attributes:
         name: What is measured.
         hidden: With loops and transitions.
-        cuts: With hard cuts; empty where there is nothing to measure.
+        cuts: With hard cuts.
         goal: What it should be; empty where there is no goal.
         met: Whether that is reached; None without a goal.
         card: Its short name among the most important figures; empty if it is not one of them.
@@ -64,7 +64,7 @@ class Figure:
 
     name: str
     hidden: str
-    cuts: str = ""
+    cuts: str
     goal: str = ""
     met: bool | None = None
     card: str = ""
@@ -81,7 +81,10 @@ def verdict(graph: MotionGraph, played: Played) -> Verdict:
         " natural in the clips"
     )
     if seen <= _FEW and usual <= STEP_GOAL and largest <= LARGEST_STEP_GOAL:
-        text = f"{joins}: it passes for a movement of the person."
+        text = (
+            f"{joins}: in size it passes for a movement of the person. The film strips below show"
+            " what no figure does."
+        )
         return Verdict("good", "The joins between the clips are well hidden.", text)
     if seen <= _MANY and usual <= LARGEST_STEP_GOAL:
         text = f"{joins}. {seen:.0%} of all possible joins can be seen by those who look for them."
@@ -103,7 +106,7 @@ def figures(hidden: Play, cuts: Play, graph: MotionGraph, fps: Fraction) -> Iter
         beside=f"of the natural step; hard cuts: {ratios[1][1]:.2f}×",
     )
     yield Figure(
-        name="The same, for 95 % of the joins",
+        name="The same, for 95% of the joins",
         hidden=f"{ratios[0][0]:.2f}×",
         cuts=f"{ratios[1][0]:.2f}×",
         goal=f"{STEP_GOAL:g}× or less",
@@ -113,6 +116,7 @@ def figures(hidden: Play, cuts: Play, graph: MotionGraph, fps: Fraction) -> Iter
     yield Figure(
         name="Sharpness of the softest made picture, against its neighbours",
         hidden=f"{sharpness:.0%}",
+        cuts="none made",
         goal=f"{SHARPNESS_GOAL:.0%} or more",
         met=sharpness >= SHARPNESS_GOAL,
         card="Softest made picture",

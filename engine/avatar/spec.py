@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from engine.errors import AvatarError, PathNotAllowed
 from engine.motion.step import REST_STATE
@@ -16,15 +16,27 @@ from engine.settings import AvatarSettings, Section
 
 SPEAKING_STATE = "gesture"
 
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
+
+MAX_ID = 100
+MAX_YAML_BYTES = 65_536
+
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Name = Annotated[str, Field(pattern=_NAME)]
+
+ClipNames = Annotated[
+    list[str],
+    Field(min_length=1, max_length=64),
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+]
+"""One clip, or a list of them."""
 
 
 class AvatarFile(Section):
     """The contents of ``avatar.yaml``."""
 
     name: str = ""
-    states: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
+    states: dict[Name, ClipNames] = Field(default_factory=dict)
     actions: dict[Name, str] = Field(default_factory=dict)
     size: str | None = None
     fps: Annotated[float, Field(ge=8, le=60)] | None = None
@@ -103,21 +115,34 @@ def read_folder(folder: Path, settings: AvatarSettings) -> AvatarSpec | None:
     """Read one avatar's folder.
 
     Returns:
-        The avatar, or None when the folder holds none (no yaml and no pair of clips).
+        The avatar, or None when the folder holds neither ``avatar.yaml`` nor a clip.
 
     Raises:
-        AvatarError: ``avatar.yaml`` is wrong, or names a clip outside its folder.
+        AvatarError: ``avatar.yaml`` is wrong or names a clip outside its folder, or there is none
+            and the clips are no pair.
     """
+    if len(folder.name) > MAX_ID:
+        raise AvatarError(f"{folder.name[:MAX_ID]}...: the folder's name is too long.")
     described = folder / "avatar.yaml"
     if described.is_file():
         return _from_file(folder, _parse(described), described, settings)
-    pair = {state: folder / f"{state}.mp4" for state in (REST_STATE, SPEAKING_STATE)}
-    if not all(clip.is_file() for clip in pair.values()):
+    clips = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES]
+    pair = {
+        state: next((clip for clip in clips if clip.stem.lower() == state), None)
+        for state in (REST_STATE, SPEAKING_STATE)
+    }
+    if not clips:
         return None
+    missing = [state for state, clip in pair.items() if clip is None]
+    if missing:
+        raise AvatarError(
+            f"{folder.name}: there is no {' and no '.join(missing)} clip.",
+            f"Name one {missing[0]}.mp4, or write an avatar.yaml.",
+        )
     return AvatarSpec(
         id=folder.name,
         name=folder.name,
-        states={state: (clip,) for state, clip in pair.items()},
+        states={state: (clip,) for state, clip in pair.items() if clip is not None},
         actions={},
         encoding=Encoding.from_settings(settings),
     )
@@ -167,16 +192,29 @@ def allowed_clip(text: str, settings: AvatarSettings) -> Path:
 
 def _parse(path: Path) -> AvatarFile:
     try:
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise AvatarError(f"{path}: is larger than {MAX_YAML_BYTES // 1024} KB.")
         values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return AvatarFile.model_validate({} if values is None else values)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise AvatarError(f"{path}: cannot be read: {error}.") from None
+    except OSError as error:
+        raise AvatarError(f"{path}: cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise AvatarError(f"{path}: is not UTF-8 text.") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise AvatarError(f"{path}:{line}: is not YAML: {error.problem}.") from None
+    except yaml.YAMLError as error:
+        raise AvatarError(f"{path}: is not YAML: {error}.") from None
+    if not isinstance(values or {}, dict):
+        raise AvatarError(f"{path}: expected keys such as 'states:'.")
+    try:
+        return AvatarFile.model_validate(values or {})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        found = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].lower()}"
+            for item in error.errors()[:5]
+        )
         raise AvatarError(
-            f"{path}: {key}: {first['msg']}.",
-            "Valid keys: name, states, actions, size, fps.",
+            f"{path}: {found}.", "Valid keys: name, states, actions, size, fps."
         ) from None
 
 

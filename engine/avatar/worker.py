@@ -129,8 +129,12 @@ def main() -> int:
     _lower_priority()
 
     def report(message: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(message) + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(json.dumps(message) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The server is gone, and nobody wants the pack; unwinding would only try to say so.
+            os._exit(1)
 
     return run(sys.stdin.read(), report)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from engine.clips.rendering import Window
 from engine.clips.stabilise import require_cv2
 from engine.errors import MissingDependency
+from engine.yunet import make_yunet
 
 MODEL_NAME = "yunet_n_dynamic.onnx"
 """The file to look for in the folder of models."""
@@ -58,25 +59,14 @@ class FaceFinder:
 
     def __init__(self, model: Path | None) -> None:
         require_cv2()
-        import cv2
-
         if model is None or not model.is_file():
             where = f"'{model}'" if model else f"models/{MODEL_NAME}"
             raise MissingDependency(
                 f"There is no face detector at {where}.",
-                f"Put YuNet's ONNX file there, or use --crop center; models/{MODEL_NAME} is where"
-                " it is looked for.",
+                "Put YuNet's ONNX file there, name its folder in AVATAR_MODELS, or use"
+                " --crop center.",
             )
-        talkative = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-        try:
-            self._detector = cv2.FaceDetectorYN.create(str(model), "", (320, 320), _SCORE, _OVERLAP)
-        except cv2.error as error:
-            raise MissingDependency(
-                f"'{model}' is no face detector that OpenCV can use.",
-                "Replace it by YuNet's ONNX file.",
-            ) from error
-        finally:
-            cv2.utils.logging.setLogLevel(talkative)
+        self._detector = make_yunet(model, (320, 320), _SCORE, _OVERLAP)
 
     def find(self, picture: NDArray[np.uint8]) -> list[Face]:
         """The faces of a picture, height x width x 3, BGR; the largest first."""

@@ -55,8 +55,8 @@ class Preparation(BaseModel):
 
     size: tuple[Side, Side] = (512, 512)
     fps: Fraction = Field(default=Fraction(25), gt=0, le=120)
-    start: float = Field(default=0.0, ge=0.0)
-    duration: float | None = Field(default=None, gt=0.0)
+    start: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    duration: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     max_seconds: float | None = Field(default=None, gt=0.0)
     brightness: float = Field(default=0.0, ge=-1.0, le=1.0)
     contrast: float = Field(default=1.0, ge=0.0, le=4.0)

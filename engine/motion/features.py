@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.motion.bridges import Picture, luma, sharpness
+from engine.yunet import make_yunet
 
 MEASURE_SIZE = 256
 """Steps are measured, and flow is computed, on grey pictures of this width and height."""
@@ -100,10 +101,7 @@ class FaceFinder:
     """
 
     def __init__(self, model: Path) -> None:
-        import cv2
-
-        size = (MEASURE_SIZE, MEASURE_SIZE)
-        self._detector = cv2.FaceDetectorYN.create(str(model), "", size, 0.3, 0.3, 20)
+        self._detector = make_yunet(model, (MEASURE_SIZE, MEASURE_SIZE), 0.3, most=20)
 
     def find(self, grey: NDArray[np.uint8]) -> tuple[float, FloatArray] | None:
         """Return score and landmarks (float32, shape (5, 2)) of the largest face, or None.

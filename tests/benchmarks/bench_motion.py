@@ -30,6 +30,7 @@ from engine.motion.routes import Routes
 from engine.motion.splice import encode_graph
 from engine.motion.trials import render
 from engine.motion.walk import GraphWalk
+from engine.yunet import make_yunet
 from tests.benchmarks.table import Row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -279,7 +280,7 @@ def face_figures(avatar: Avatar) -> dict[str, float]:
 def face_of(picture: Picture) -> tuple[float, Any] | None:
     image = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_YUV2BGR_I420)
     size = (image.shape[1], image.shape[0])
-    _, faces = cv2.FaceDetectorYN.create(str(DETECTOR), "", size, 0.3, 0.3, 20).detect(image)
+    _, faces = make_yunet(DETECTOR, size, 0.3, most=20).detect(image)
     if faces is None or not len(faces):
         return None
     face = max(faces, key=lambda row: float(row[2] * row[3]))

@@ -13,6 +13,7 @@ from transport.http.keys import LIBRARY, PROCESSED, STREAMS
 from transport.http.routing import Body, InvalidRequest, Route
 from transport.sessions import Stream
 
+ShortText = Annotated[str, Field(max_length=500)]
 Processors = Annotated[list[str], Field(max_length=16)]
 
 _PREFIXES = ("/talks", "/clips")
@@ -25,10 +26,10 @@ class CreateStream(Body):
     ``use_ai`` the pictures are processed on their way, by ``processors`` or those of the settings.
     """
 
-    video_id: str | None = None
-    idle_video: str | None = None
-    gesture_video: str | None = None
-    source: str | None = None
+    video_id: ShortText | None = None
+    idle_video: ShortText | None = None
+    gesture_video: ShortText | None = None
+    source: ShortText | None = None
     processors: Processors | None = None
     use_ai: bool = False
     session_timeout: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] | None = None

@@ -57,7 +57,7 @@ class Notes:
         if not resumable:
             if self._target.exists() and not overwrite and not self._note.is_file():
                 raise OutputExists(
-                    f"{self._target} exists.", "Choose another name, or allow it to be replaced."
+                    f"{self._target} exists.", "Choose another name, or add --overwrite."
                 )
             for left in (self.part, self._earlier):
                 left.unlink(missing_ok=True)
