@@ -25,8 +25,11 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
+from engine.avatar.compiling import Compiler
 from engine.avatar.library import AvatarLibrary, Entry
-from engine.errors import AvatarServerError, ClipError, SettingsError
+from engine.avatar.pack import Pack
+from engine.avatar.spec import read_folder
+from engine.errors import AvatarNotFound, AvatarServerError, ClipError, SettingsError
 from engine.pipeline.protocols import Processor
 from engine.pipeline.statistics import Statistics
 from engine.settings import Settings
@@ -417,6 +420,43 @@ def inspect_clips(options: argparse.Namespace) -> int:
     return EXIT_ERROR if failed else 0
 
 
+def preview_avatar(options: argparse.Namespace) -> int:
+    """Write a video of what a viewer would see, with changes of state."""
+    from engine.avatar.preview import write_preview
+
+    plain, graph = asyncio.run(_packs(options, with_graph=not options.naive))
+    pack = graph or plain
+    write_preview(pack, options.out, options.seconds, options.seed, _progress_bar())
+    print(f"\r{options.out}: {options.seconds:g} s\033[K")
+    return 0
+
+
+def report_avatar(options: argparse.Namespace) -> int:
+    """Write a page on an avatar's loops and transitions, and what could be recorded anew."""
+    from engine.avatar.report import write_report
+
+    target = options.out or Path(f"{options.avatar}-report.html")
+    plain, graph = asyncio.run(_packs(options, with_graph=True))
+    assert graph is not None
+    written = write_report(
+        options.avatar, graph, plain, target, options.seconds, options.seed, _progress_bar()
+    )
+    for path in written:
+        print(f"\r{path}\033[K")
+    return 0
+
+
+async def _packs(options: argparse.Namespace, with_graph: bool) -> tuple[Pack, Pack | None]:
+    """Return an avatar's packs, from the cache or compiled now."""
+    settings = load_settings(options)
+    spec = read_folder(settings.avatars.folder / options.avatar, settings.avatars)
+    if spec is None:
+        raise AvatarNotFound(f"There is no avatar in {settings.avatars.folder / options.avatar}.")
+    compiler = Compiler(settings.avatars.cache, settings.motion, _known_face_model(settings))
+    plain = await compiler.plain(spec, _progress_bar())
+    return plain, await compiler.graph(spec, _progress_bar()) if with_graph else None
+
+
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
     try:
@@ -458,6 +498,8 @@ COMMANDS: Mapping[str, Command] = {
     "render": render_file,
     "clips prepare": prepare_clip,
     "clips inspect": inspect_clips,
+    "clips preview": preview_avatar,
+    "clips report": report_avatar,
     "check-config": check_config,
 }
 

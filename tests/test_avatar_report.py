@@ -1,24 +1,29 @@
 """Reports: figures, drawings and film strips on one page that needs nothing else."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from engine.avatar.finding import find_spec
+from engine.avatar.compiling import Compiler
+from engine.avatar.finding import compiled_pair, find_spec
 from engine.avatar.measures import measure, natural_steps, repetitions
+from engine.avatar.pack import Pack
 from engine.avatar.preview import random_changes
 from engine.avatar.report import write_report
 from engine.avatar.report_plots import GRADES, graph_plot, sharpness_plot
 from engine.avatar.report_words import verdict
+from engine.avatar.spec import AvatarSpec
 from engine.avatar.strips import BESIDE, sample_jumps, strips, worst_jumps
 from engine.avatar.written import OutputNotWritten
 from engine.errors import AvatarNotFound
-from engine.motion.graph import JumpKind, MotionGraph
+from engine.motion.graph import JumpKind, MotionGraph, MotionSettings
 from engine.settings import AvatarSettings
 from tests import chromium
+from tests.fakes import spec
 from tests.swaying_avatar import Packs, compiled
 
 SECONDS = 10.0
@@ -217,6 +222,29 @@ def test_an_avatar_is_found_by_its_folder(tmp_path: Path) -> None:
     for wrong in ("bert", "../anna", "."):
         with pytest.raises(AvatarNotFound, match="There are: anna"):
             find_spec(wrong, settings)
+
+
+class _Compiler(Compiler):
+    """Has the packs already."""
+
+    def __init__(self, packs: Packs) -> None:
+        super().__init__(Path("unused"), MotionSettings(), None)
+        self._packs = packs
+
+    async def plain(self, spec: AvatarSpec, on_progress: Callable[[float], None]) -> Pack:
+        on_progress(1.0)
+        return self._packs.plain
+
+    async def graph(self, spec: AvatarSpec, on_progress: Callable[[float], None]) -> Pack:
+        on_progress(0.5)
+        return self._packs.graph
+
+
+async def test_both_packs_come_with_one_progress(packs: Packs) -> None:
+    progress: list[float] = []
+    found = await compiled_pair(spec({"idle": []}), _Compiler(packs), progress.append)
+    assert found == (packs.graph, packs.plain)
+    assert progress == pytest.approx([0.2, 0.6, 1.0])
 
 
 @pytest.mark.browser

@@ -55,10 +55,14 @@ def make_parser(commands: Mapping[str, Command], version: str) -> argparse.Argum
     _server_flags(add("serve"))
     _live(add("live"))
     _render(add("render"))
-    clips = subparsers.add_parser("clips", help="Look at clips and prepare them for avatars.")
+    clips = subparsers.add_parser(
+        "clips", help="Look at clips, prepare them, see how they are joined."
+    )
     actions = clips.add_subparsers(title="actions", metavar="ACTION", required=True)
     _prepare(add("clips prepare", actions, "prepare"))
     _inspect(add("clips inspect", actions, "inspect"))
+    _preview(add("clips preview", actions, "preview"))
+    _report(add("clips report", actions, "report"))
     check = add("check-config")
     check.add_argument("--show", action="store_true", help="print all values as JSON")
     return parser
@@ -173,6 +177,26 @@ def _inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _face_model(parser)
+
+
+def _preview(parser: argparse.ArgumentParser) -> None:
+    _avatar(parser)
+    parser.add_argument("--naive", action="store_true", help="with hard cuts between the clips")
+    parser.add_argument("--out", type=Path, required=True, metavar="MP4", help="file to write")
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    _avatar(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="HTML", help="file to write (default: AVATAR-report.html)"
+    )
+
+
+def _avatar(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("avatar", metavar="AVATAR", help="name of a folder in videos/")
+    add("--seconds", type=float, default=60.0, help="how long to play (default: 60)")
+    add("--seed", type=int, default=1, help="of the random choices (default: 1)")
 
 
 def _face_model(parser: argparse.ArgumentParser) -> None:

@@ -123,6 +123,8 @@ def read_folder(folder: Path, settings: AvatarSettings) -> AvatarSpec | None:
     """
     if len(folder.name) > MAX_ID:
         raise AvatarError(f"{folder.name[:MAX_ID]}...: the folder's name is too long.")
+    if not folder.is_dir():
+        return None
     described = folder / "avatar.yaml"
     if described.is_file():
         return _from_file(folder, _parse(described), described, settings)
