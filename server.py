@@ -28,8 +28,7 @@ from pydantic import ValidationError
 from engine.avatar.compiling import Compiler
 from engine.avatar.library import AvatarLibrary, Entry
 from engine.avatar.pack import Pack
-from engine.avatar.spec import read_folder
-from engine.errors import AvatarNotFound, AvatarServerError, ClipError, SettingsError
+from engine.errors import AvatarServerError, ClipError, SettingsError
 from engine.pipeline.protocols import Processor
 from engine.pipeline.statistics import Statistics
 from engine.settings import Settings
@@ -273,7 +272,7 @@ def live(options: argparse.Namespace) -> int:
         print(f"{settings.pipeline.capture.source} -> {', '.join(outputs)}; Ctrl-C ends it")
         run.run(stop)
         shown = run.pipeline.snapshot().shown
-        print(f"\r{shown} frames -> {', '.join(outputs)}")
+        _say(f"{shown} frames -> {', '.join(outputs)}")
     return 0
 
 
@@ -364,7 +363,7 @@ def render_file(options: argparse.Namespace) -> int:
     ending = "stopped; the same command goes on" if result.stopped else "done"
     resumed = f", {result.resumed_from} of them from before" if result.resumed_from else ""
     withheld = f", {result.withheld} withheld (black)" if result.withheld else ""
-    print(f"\r{options.target_file}: {result.frames} frames{resumed}{withheld}, {ending}")
+    _say(f"{options.target_file}: {result.frames} frames{resumed}{withheld}, {ending}")
     return result.exit_code
 
 
@@ -392,7 +391,7 @@ def prepare_clip(options: argparse.Namespace) -> int:
         face_model=_face_model(options),
         on_progress=_progress_bar(),
     )
-    print(f"\r{options.target_file}: {info.width}x{info.height}, {info.duration:.1f} s")
+    _say(f"{options.target_file}: {info.width}x{info.height}, {info.duration:.1f} s")
     return 0
 
 
@@ -424,10 +423,10 @@ def preview_avatar(options: argparse.Namespace) -> int:
     """Write a video of what a viewer would see, with changes of state."""
     from engine.avatar.preview import write_preview
 
-    plain, graph = asyncio.run(_packs(options, with_graph=not options.naive))
-    pack = graph or plain
+    _, graph, plain = _packs(options)
+    pack = plain if options.naive else graph
     write_preview(pack, options.out, options.seconds, options.seed, _progress_bar())
-    print(f"\r{options.out}: {options.seconds:g} s\033[K")
+    _say(f"{options.out}: {options.seconds:g} s")
     return 0
 
 
@@ -436,25 +435,24 @@ def report_avatar(options: argparse.Namespace) -> int:
     from engine.avatar.report import write_report
 
     target = options.out or Path(f"{options.avatar}-report.html")
-    plain, graph = asyncio.run(_packs(options, with_graph=True))
-    assert graph is not None
+    name, graph, plain = _packs(options)
     written = write_report(
-        options.avatar, graph, plain, target, options.seconds, options.seed, _progress_bar()
+        name, graph, plain, target, options.seconds, options.seed, _progress_bar()
     )
     for path in written:
-        print(f"\r{path}\033[K")
+        _say(f"{path}")
     return 0
 
 
-async def _packs(options: argparse.Namespace, with_graph: bool) -> tuple[Pack, Pack | None]:
-    """Return an avatar's packs, from the cache or compiled now."""
+def _packs(options: argparse.Namespace) -> tuple[str, Pack, Pack]:
+    """Return an avatar's name and its packs with and without motion graph."""
+    from engine.avatar.finding import compiled_pair, find_spec
+
     settings = load_settings(options)
-    spec = read_folder(settings.avatars.folder / options.avatar, settings.avatars)
-    if spec is None:
-        raise AvatarNotFound(f"There is no avatar in {settings.avatars.folder / options.avatar}.")
+    spec = find_spec(options.avatar, settings.avatars)
     compiler = Compiler(settings.avatars.cache, settings.motion, _known_face_model(settings))
-    plain = await compiler.plain(spec, _progress_bar())
-    return plain, await compiler.graph(spec, _progress_bar()) if with_graph else None
+    graph, plain = asyncio.run(compiled_pair(spec, compiler, _progress_bar()))
+    return spec.name, graph, plain
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -479,6 +477,12 @@ def _known_face_model(settings: Settings) -> Path | None:
         return find_model(section.anonymise.model, section.models, os.environ, "face detector")
     except ModelNotFound:
         return None
+
+
+def _say(text: str) -> None:
+    """Print a line over a progress bar, if there is one."""
+    bar = sys.stderr.isatty() and sys.stdout.isatty()
+    print(f"\r{text}\033[K" if bar else text)
 
 
 def _progress_bar() -> Callable[[float], None]:

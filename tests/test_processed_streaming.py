@@ -127,6 +127,10 @@ async def test_processors_change_while_the_picture_goes_on(
     await numbers(viewer, 3)
     info = await (await client.get(path, params=secret)).json()
     assert info["pipeline"]["latency"]["end_to_end"]["p95_ms"] > 0
+    metrics = await (await client.get("/metrics")).text()
+    for stage in ("fed", "taken", "processed", "shown", "end_to_end"):
+        assert f'quantile="0.95",stage="{stage}"' in metrics
+    assert 'place="input"' in metrics
     assert len(registry.streams()) == 1
     await viewer.close()
 

@@ -4,8 +4,10 @@ It takes several times as long as the plain pack (``compile.py``), which plays m
 in H.264 only; viewers without it play the plain pack.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from math import floor
 from pathlib import Path
@@ -22,7 +24,8 @@ from engine.errors import ClipChanged
 from engine.motion.building import link
 from engine.motion.features import FaceFinder, PictureFile
 from engine.motion.graph import MotionGraph, MotionSettings
-from engine.motion.nodes import ClipSource, prepare
+from engine.motion.nodes import ClipSource, PreparedClip, prepare
+from engine.motion.pair_cache import PairCache
 from engine.motion.splice import SplicedPictures, encode_graph
 from engine.motion.trials import render
 
@@ -42,7 +45,8 @@ def compile_graph(
     Args:
         spec: The avatar.
         settings: The ``motion`` section.
-        scratch: An existing folder for the decoded pictures: about 0.4 MB for each at 512x512.
+        scratch: An existing folder for the decoded pictures (about 0.4 MB for each at 512x512,
+            gone afterwards) and for what was found out about pairs of clips (kept).
         face_model: YuNet in ONNX form; bridges are aligned by faces where it is given.
         on_progress: Takes how much is done.
 
@@ -60,7 +64,7 @@ def compile_graph(
         for number, source in enumerate(sources):
             prepared.append(prepare(source, fps, own, faces))
             on_progress(_READ + (_LOOK - _READ) * (number + 1) / len(sources))
-        graph = link(prepared, own, faces)
+        graph = _link(prepared, own, faces, PairCache(scratch / "pairs"))
         on_progress(_LINK)
         spliced = encode_graph(
             graph,
@@ -75,6 +79,19 @@ def compile_graph(
         raise ClipChanged(f"A clip of the avatar '{spec.id}' changed while it was being compiled.")
     on_progress(1.0)
     return _pack(key, spec, graph, spliced, poster, settings.exit_spacing)
+
+
+def _link(
+    prepared: Sequence[PreparedClip],
+    settings: MotionSettings,
+    faces: FaceFinder | None,
+    cache: PairCache,
+) -> MotionGraph:
+    if faces is not None:
+        # A detector serves one thread only.
+        return link(prepared, settings, faces, cache=cache)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return link(prepared, settings, mapper=pool.map, cache=cache)
 
 
 def _keyframe_interval(encoding: Encoding) -> int:
@@ -98,12 +115,15 @@ def _read(
         size=encoding.size, fps=encoding.fps, max_seconds=encoding.max_clip_seconds
     )
     shape = (encoding.size[1] * 3 // 2, encoding.size[0])
+    normalised = f"{encoding.size} {encoding.fps} {encoding.max_clip_seconds}"
     for number, (state, action, path) in enumerate(places):
         file = stack.enter_context(tempfile.TemporaryFile(dir=scratch))  # noqa: SIM115
         pictures = PictureFile(file, shape)
         for frame in normalise.pictures(path, preparation, part(on_progress, number, len(places))):
             pictures.append(np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8))
-        yield ClipSource(path.name, state, action, info.fingerprint(path), pictures)
+        yield ClipSource(
+            path.name, state, action, f"{info.fingerprint(path)} {normalised}", pictures
+        )
 
 
 def _encode(pictures: Sequence[np.ndarray], encoding: Encoding) -> Sequence[bytes]:

@@ -12,8 +12,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from engine.pipeline.statistics import Snapshot
 from engine.stats import Lateness
-from transport.http.keys import LIBRARY, PROCESS, STREAMS
+from transport.http.keys import LIBRARY, PROCESS, PROCESSED, STREAMS
 from transport.http.process import Process
 from transport.http.routing import Route
 from transport.sessions import StreamRegistry
@@ -72,6 +73,41 @@ class _Process(Collector):
         )
 
 
+class _Pipelines(Collector):
+    """Where the frames of processed streams spend their time, and where they are left out."""
+
+    def __init__(self, snapshots: dict[str, Snapshot]) -> None:
+        self._snapshots = snapshots
+
+    def collect(self) -> Iterator[Metric]:
+        name = ["pipeline"]
+        rates = GaugeMetricFamily(
+            "avatar_pipeline_fps", "Frames per second.", labels=[*name, "stage"]
+        )
+        latency = GaugeMetricFamily(
+            "avatar_pipeline_latency_seconds",
+            "Time before each stage, and end to end, over the last frames.",
+            labels=[*name, "stage", "quantile"],
+        )
+        dropped = CounterMetricFamily(
+            "avatar_pipeline_dropped_frames", "Frames left out.", labels=[*name, "place"]
+        )
+        faults = CounterMetricFamily(
+            "avatar_pipeline_faults", "Failures of processors.", labels=[*name, "processor"]
+        )
+        for pipeline, reading in self._snapshots.items():
+            for stage in ("capture", "process", "display"):
+                rates.add_metric([pipeline, stage], getattr(reading, f"{stage}_fps"))
+            for stage, times in reading.latency.items():
+                latency.add_metric([pipeline, stage, "0.5"], times.p50_ms / 1000)
+                latency.add_metric([pipeline, stage, "0.95"], times.p95_ms / 1000)
+            for place, count in reading.dropped.items():
+                dropped.add_metric([pipeline, place], count)
+            for processor, count in reading.faults.items():
+                faults.add_metric([pipeline, processor], count)
+        yield from (rates, latency, dropped, faults)
+
+
 def _histogram(lateness: Lateness) -> HistogramMetricFamily:
     buckets = []
     running = 0
@@ -92,6 +128,7 @@ async def get_metrics(request: web.Request, body: None) -> web.Response:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Streams(app[STREAMS]))
     registry.register(_Process(app[PROCESS]))
+    registry.register(_Pipelines(app[PROCESSED].snapshots()))
     counts: dict[str, int] = {}
     for entry in app[LIBRARY].entries():
         counts[entry.status] = counts.get(entry.status, 0) + 1
