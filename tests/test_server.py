@@ -20,7 +20,8 @@ from tests.fakes import flat_clip
 from tests.processes import ROOT, ServerProcess
 from tests.serving import make_demo, server_flags
 from tests.viewer import Viewer
-from transport.command_line import make_parser
+from transport.commands.configuration import load_settings
+from transport.commands.grammar import make_parser
 
 
 def run(*arguments: str, cwd: Path = ROOT, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -95,7 +96,7 @@ def test_relative_folders_are_taken_from_the_config_file(tmp_path: Path) -> None
     (tmp_path / "c.yaml").write_text("avatars: {folder: mine, cache: /elsewhere}\n")
     path = str(tmp_path / "c.yaml")
     options = make_parser(server.COMMANDS, "0").parse_args(["--config", path])
-    found = server.load_settings(options)
+    found = load_settings(options)
     assert found.avatars.folder == tmp_path / "mine"
     assert found.avatars.cache == Path("/elsewhere")
 
