@@ -22,7 +22,7 @@ encoding = Encoding((512, 512), Fraction(25), 21, 4_000_000, 0.48, ("H264", "VP8
 idle, gesture = map(Path, sys.argv[1:3])
 spec = AvatarSpec("bench", "bench", {"idle": (idle,), "gesture": (gesture,)}, {}, encoding)
 began = time.monotonic()
-assert worker.run(worker.to_json(spec, Path(sys.argv[3])), lambda m: None) == 0
+assert worker.run(worker.Order(spec, Path(sys.argv[3])).to_json(), lambda m: None) == 0
 found = pack.read(Path(sys.argv[3]))
 sizes = [sum(map(len, p.access_units)) for p in found.codecs.values()]
 print(time.monotonic() - began, found.seconds, *sizes)
