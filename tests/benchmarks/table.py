@@ -1,5 +1,6 @@
 """Results of benchmarks: a table for people, JSON for machines."""
 
+import importlib
 import json
 import platform
 from collections.abc import Iterable, Sequence
@@ -55,3 +56,9 @@ def write_json(results: dict[str, Sequence[Row]], path: Path) -> None:
         "results": {name: [asdict(row) for row in rows] for name, rows in results.items()},
     }
     path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def run_benchmark(name: str, quick: bool) -> tuple[str, list[Row]]:
+    """Run ``bench_NAME``; return its title and its rows. For a process of its own."""
+    module = importlib.import_module(f"tests.benchmarks.bench_{name}")
+    return (module.__doc__ or name).splitlines()[0], module.run(quick)
