@@ -7,6 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestClient
+
+from tests.serving import make_demo, serving
+from transport.sessions import StreamRegistry
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -22,6 +26,21 @@ def media() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real clips: {folder} does not exist")
     return folder
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the compiled avatar ``demo`` of ``tests.serving``."""
+    folder = tmp_path_factory.mktemp("avatars")
+    make_demo(folder)
+    return folder
+
+
+@pytest.fixture
+async def server(root: Path) -> AsyncIterator[tuple[TestClient, StreamRegistry]]:
+    """A whole server in the test's own loop: a client of it, and its streams."""
+    async with serving(root) as parts:
+        yield parts
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,10 @@ from aiohttp.test_utils import TestClient
 
 from engine.settings import IceServer, ServerSettings, StreamSettings, WebRtcSettings
 from tests.fakes import FakeClock, flat_clip
-from tests.serving import make_demo, serving
+from tests.serving import serving
 from tests.viewer import Viewer
 from transport.sessions import StreamRegistry
 from transport.webrtc.peer import Peer
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("avatars")
-    make_demo(folder)
-    return folder
-
-
-@pytest.fixture
-async def server(root: Path) -> AsyncIterator[tuple[TestClient, StreamRegistry]]:
-    async with serving(root) as parts:
-        yield parts
 
 
 @pytest.fixture

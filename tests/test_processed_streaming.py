@@ -23,18 +23,11 @@ from av import VideoFrame
 from capture.pattern import read_code
 from engine.pipeline.settings import CaptureSettings, PipelineSettings
 from engine.settings import LiveSettings
-from tests.serving import BRIGHT, DARK, make_demo, serving
+from tests.serving import BRIGHT, DARK, serving
 from tests.viewer import Viewer
 from transport.sessions import StreamRegistry
 
 PIPELINE = PipelineSettings(capture=CaptureSettings(width=320, height=240, fps=25))
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("avatars")
-    make_demo(folder)
-    return folder
 
 
 @pytest.fixture

@@ -14,25 +14,12 @@ from aiortc.codecs.h264 import h264_depayload
 
 from engine.avatar.encode import split_nal_units
 from engine.settings import StreamSettings, WebRtcSettings
-from tests.serving import BRIGHT, DARK, WAVING_PICTURES, make_demo, serving
+from tests.serving import BRIGHT, DARK, WAVING_PICTURES, serving
 from tests.viewer import Viewer
 from transport.sessions import Stream, StreamRegistry
 
 TOLERANCE = 14
 NAL_IDR = 5
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("avatars")
-    make_demo(folder)
-    return folder
-
-
-@pytest.fixture
-async def server(root: Path) -> AsyncIterator[tuple[TestClient, StreamRegistry]]:
-    async with serving(root) as parts:
-        yield parts
 
 
 @pytest.fixture

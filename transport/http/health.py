@@ -8,7 +8,7 @@ from transport.http.avatars import Avatar
 from transport.http.keys import LIBRARY, PROCESS
 from transport.http.process import ProcessInfo
 from transport.http.routing import Route
-from transport.http.streams import StreamInfo
+from transport.http.stream_bodies import StreamInfo
 from transport.http.version import VERSION
 
 
