@@ -54,6 +54,22 @@ def test_the_same_seed_plays_the_same_pictures() -> None:
     assert runs[0] != other
 
 
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 12)), min_size=1, max_size=20))
+def test_a_planned_cut_comes_when_it_was_said_to(changes: list[tuple[int, int]]) -> None:
+    player = Player(CutWalk(PACK, 1), Fraction(25), start=5.0)
+    for number, (pictures, earliest) in enumerate(changes):
+        play(player, pictures)
+        name = ("gesture", "idle")[number % 2]
+        not_before = player.due() + earliest * 0.04
+        due = player.plan(name, not_before)
+        shown = play(player, round((due - player.due()) * 25) + 1)
+        assert shown[-1].state == name
+        assert shown[-1].due == pytest.approx(due)
+        if len(shown) > 1:
+            assert name not in {picture.state for picture in shown[:-1]}
+        assert due <= not_before + 0.04 + 1e-6
+
+
 def test_every_clip_of_a_state_is_used() -> None:
     pictures = play(Player(CutWalk(PACK, 3), PACK.fps, 0.0), 2000)
     assert {p.index for p in pictures} == set(range(81))

@@ -128,6 +128,39 @@ def test_a_request_that_is_taken_back_changes_nothing(routes: Routes) -> None:
     assert {walk.next().state for _ in range(200)} == {"idle"}
 
 
+def _checked_plan(walk: GraphWalk, name: str, earliest: int) -> int:
+    """Plan, and see the state begin just when the plan says."""
+    before = walk.plan(name, earliest)
+    shown = [walk.next().state for _ in range(before + 1)]
+    if before:
+        assert name not in shown[:before]
+    assert shown[before] == name
+    return before
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_planned_change_comes_when_it_was_said_to(routes: Routes, seed: int) -> None:
+    walk, chance = GraphWalk(routes, seed), random.Random(seed)
+    waits = []
+    for number in range(400):
+        _played(walk, chance.randrange(12))
+        earliest = chance.randrange(10)
+        before = _checked_plan(walk, ("gesture", "idle")[number % 2], earliest)
+        waits.append(before - earliest)
+    in_time = [wait for wait in waits if wait >= 0]
+    assert len(in_time) > 0.8 * len(waits)
+    assert max(in_time) <= 2 + 3 + 2  # a bridge, its entry, then the next exit
+
+
+def test_a_plan_is_given_up_for_another_request(routes: Routes) -> None:
+    walk = GraphWalk(routes, 3)
+    _played(walk, 20)
+    walk.plan("gesture", 9)
+    walk.request("idle")
+    assert {walk.next().state for _ in range(200)} == {"idle"}
+    assert walk.plan("idle", 5) == 0
+
+
 def test_unknown_names_are_refused(routes: Routes) -> None:
     with pytest.raises(StateNotFound, match=r"'dance'.*idle, gesture, wave"):
         GraphWalk(routes, 0).request("dance")

@@ -30,6 +30,7 @@ class CutWalk:
         self._keyframes = frozenset(k for clip in pack.clips for k in clip.keyframes)
         self._index = self._clip.first - 1
         self._leaving = False
+        self._wait = 0
 
     @property
     def state(self) -> str:
@@ -58,11 +59,37 @@ class CutWalk:
                 f"There is no state or action {name!r}.", f"Valid: {', '.join(self.names)}."
             )
         self._leaving = True
+        self._wait = 0
+
+    def plan(self, name: str, earliest: int) -> int:
+        """Go to a state at a picture that is known ahead.
+
+        It is left earlier than asked only where the clip that plays ends before.
+
+        Args:
+            name: The state.
+            earliest: Least pictures that come before the state's first one.
+
+        Returns:
+            How many pictures come before it; 0 where the state is being played.
+
+        Raises:
+            StateNotFound: There is no state of this name.
+        """
+        self.request(name)
+        if not self._leaving:
+            return 0
+        left = self._clip.first + self._clip.count - 1 - self._index
+        self._wait = min(earliest, left)
+        if self._wait < left and self._index + self._wait in self._keyframes:
+            self._wait += 1
+        return self._wait
 
     def next(self) -> Step:
         """Return the next picture."""
         finished = None
-        if self._leaving and self._index not in self._keyframes:
+        waiting, self._wait = self._wait > 0, max(0, self._wait - 1)
+        if self._leaving and not waiting and self._index not in self._keyframes:
             self._leaving = False
             self._enter()
         elif self._index + 1 < self._clip.first + self._clip.count:

@@ -6,13 +6,16 @@ player's start, and their timestamps are strictly even too, whatever the caller'
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 from typing import Protocol
 
 from engine.motion.step import Step
 
 VIDEO_CLOCK_RATE = 90_000
 """Ticks per second of RTP timestamps for video (RFC 3551)."""
+
+_ROUNDING = 1e-3
+"""Pictures that a planned moment may be off by float arithmetic."""
 
 MAX_LAG = 0.25
 """Seconds that a caller may be late and still get every picture; later ones are skipped."""
@@ -31,6 +34,9 @@ class Walk(Protocol):
 
     def request(self, name: str) -> None:
         """Go to a state, or play an action once."""
+
+    def plan(self, name: str, earliest: int) -> int:
+        """Go to a state after at least so many pictures; return after how many."""
 
     def next(self) -> Step:
         """Return the next picture."""
@@ -97,13 +103,27 @@ class Player:
         """
         self._walk.request(name)
 
+    def plan(self, name: str, not_before: float) -> float:
+        """Go to a state at a moment that is known ahead.
+
+        Args:
+            name: The state.
+            not_before: When its first picture may be due, in seconds on the caller's clock.
+
+        Returns:
+            When its first picture is due; the next picture's time where the state is being
+            played. A little before ``not_before`` where a clip ends there.
+
+        Raises:
+            StateNotFound: There is no state of this name.
+        """
+        pictures = (not_before - self.due()) * self._rate / self._scale
+        earliest = max(0, ceil(pictures - _ROUNDING))
+        return self.due() + float(self._walk.plan(name, earliest) / self._fps)
+
     def due(self) -> float:
         """Return when the next picture is due, in seconds on the caller's clock."""
         return self._start + self._number * self._scale / self._rate
-
-    def timestamp_at(self, now: float) -> int:
-        """Return the media clock at a moment, in 90 kHz ticks since the start."""
-        return floor((now - self._start) * VIDEO_CLOCK_RATE)
 
     def advance(self, now: float) -> Picture | None:
         """Return the next picture if it is due, else None.

@@ -54,6 +54,7 @@ class GraphWalk:
         self._entry: int | None = self._random.choice(routes.starts[REST_STATE])
         self._index = self._entry
         self._waited = 0
+        self._planned: int | None = None
         self._run = 0
         self._patience = self._draw_patience()
         self._seen = _Memory(round(_MEMORY_SECONDS * routes.fps))
@@ -91,6 +92,34 @@ class GraphWalk:
             )
         if changed:
             self._waited = 0
+            self._planned = None
+
+    def plan(self, name: str, earliest: int) -> int:
+        """Go to a state at a picture that is known ahead.
+
+        Until then the walk goes straight on. It may leave earlier than asked only where a clip
+        ends before.
+
+        Args:
+            name: The state.
+            earliest: Least pictures that come before the state's first one.
+
+        Returns:
+            How many pictures come before it; 0 where the state is being played.
+
+        Raises:
+            StateNotFound: There is no state of this name.
+        """
+        self.request(name)
+        if self._shown == name:
+            return 0
+        before = len(self._bridge) + (self._entry is not None)
+        index = self._index if self._entry is None else self._entry
+        exits, lasts = self._routes.exits[name], self._routes.lasts
+        while index not in lasts and (before < earliest or index not in exits):
+            index, before = index + 1, before + 1
+        self._planned = self._count + before
+        return before
 
     def next(self) -> Step:
         """Return the next picture."""
@@ -109,7 +138,10 @@ class GraphWalk:
     def _advance(self, index: int) -> None:
         """Go on from a picture of a clip: to the next one, or into a bridge."""
         route = None
-        if self._shown != self.state:
+        if self._planned is not None:
+            arrived = self._count > self._planned
+            route = self._routes.exits[self.state][index] if arrived else None
+        elif self._shown != self.state:
             route = self._leaving(index)
         elif index in self._routes.ends:
             self._finished, self._action = self._action, None
@@ -126,6 +158,7 @@ class GraphWalk:
         self._bridge.extend(range(route.bridge, route.bridge + route.length))
         self._entry = route.entry
         self._shown = route.group
+        self._planned = None
         self._waited = 0
         self._patience = self._draw_patience()
         self._recent.append((route.number, self._count))
