@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from engine.errors import AvatarServerError, SettingsError
 from transport.commands.clips import inspect_clips, prepare_clip, preview_avatar, report_avatar
 from transport.commands.configuration import check_config
+from transport.commands.doctor import doctor
 from transport.commands.grammar import Command, make_parser
+from transport.commands.models import list_models, pull_models, verify_models, where_models
 from transport.commands.processing import live, render_file
 from transport.commands.serving import serve
 from transport.http.version import VERSION
@@ -45,6 +47,11 @@ COMMANDS: Mapping[str, Command] = {
     "clips inspect": inspect_clips,
     "clips preview": preview_avatar,
     "clips report": report_avatar,
+    "models list": list_models,
+    "models pull": pull_models,
+    "models verify": verify_models,
+    "models where": where_models,
+    "doctor": doctor,
     "check-config": check_config,
 }
 

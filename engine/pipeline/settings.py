@@ -113,10 +113,6 @@ class ProcessorSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: Path = Field(
-        Path("models"),
-        description="Folder of the models; the environment variable AVATAR_MODELS goes first.",
-    )
     anonymise: AnonymiseSettings = Field(
         default_factory=AnonymiseSettings, description="Hides faces."
     )

@@ -11,7 +11,8 @@ from typing import Any
 from engine.errors import SettingsError
 from engine.settings import Settings
 from engine.settings_file import KeyPath, load, parse_scalar, without_secrets
-from processors.model_files import ModelNotFound, find_model
+from processors.models.files import ModelNotFound, model_folders
+from processors.models.library import ModelLibrary
 from transport.commands.grammar import FLAGS
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config.yaml"
@@ -46,8 +47,11 @@ def _absolute(settings: Settings, base: Path) -> Settings:
             "live": live.model_copy(
                 update={"allowed_folders": tuple(base / path for path in live.allowed_folders)}
             ),
-            "processors": settings.processors.model_copy(
-                update={"models": base / settings.processors.models}
+            "models": settings.models.model_copy(
+                update={"folders": tuple(base / p.expanduser() for p in settings.models.folders)}
+            ),
+            "runtime": settings.runtime.model_copy(
+                update={"engines": base / settings.runtime.engines}
             ),
             "output": settings.output.model_copy(update={"folder": base / settings.output.folder}),
         }
@@ -76,8 +80,13 @@ def start_logging(settings: Settings) -> None:
 
 def known_face_model(settings: Settings) -> Path | None:
     """Return the face detector in the folder of models, if it is there."""
-    section = settings.processors
     try:
-        return find_model(section.anonymise.model, section.models, os.environ, "face detector")
+        return library_of(settings).resolve(settings.processors.anonymise.model, "face detector")
     except ModelNotFound:
         return None
+
+
+def library_of(settings: Settings) -> ModelLibrary:
+    """Return the models that the settings let us use."""
+    folders = model_folders(settings.models.folders, os.environ)
+    return ModelLibrary(folders, settings.models.commercial)

@@ -63,6 +63,15 @@ def make_parser(commands: Mapping[str, Command], version: str) -> argparse.Argum
     _inspect(add("clips inspect", actions, "inspect"))
     _preview(add("clips preview", actions, "preview"))
     _report(add("clips report", actions, "report"))
+    models = subparsers.add_parser("models", help="See, get and check models.")
+    actions = models.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _json(add("models list", actions, "list"))
+    _pull(add("models pull", actions, "pull"))
+    add("models verify", actions, "verify").add_argument("ids", nargs="*", metavar="ID")
+    add("models where", actions, "where")
+    doctor = add("doctor")
+    _server_flags(doctor)
+    _json(doctor)
     check = add("check-config")
     check.add_argument("--show", action="store_true", help="print all values as JSON")
     return parser
@@ -175,8 +184,19 @@ def _crf(parser: argparse.ArgumentParser) -> None:
 
 def _inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    _json(parser)
     _face_model(parser)
+
+
+def _pull(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("ids", nargs="*", metavar="ID", help="as in: models list")
+    add("--all", action="store_true", help="all that may be used")
+    add("--folder", type=Path, metavar="DIR", help="where to put them (default: the first folder)")
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _preview(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,1 @@
+"""What ``doctor`` looks at. Each check gets what was found out and says what it means."""
