@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from engine.errors import InvalidInput
 
 B = TypeVar("B", bound="Body")
+M = TypeVar("M", bound=BaseModel)
 Handler = Callable[[web.Request, Any], Awaitable[Any]]
 
 
@@ -53,6 +54,8 @@ class Route:
         query: Names of optional query parameters.
         media_type: Of an answer that is not JSON.
         aliases: Further paths that do the same.
+        reads_body: The handler reads the body itself: it is long, or a form as well.
+        files: Of a form that may stand for the body: names, each with what the file is.
     """
 
     method: str
@@ -66,6 +69,8 @@ class Route:
     query: Sequence[str] = ()
     media_type: str = "application/json"
     aliases: Sequence[str] = ()
+    reads_body: bool = False
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
@@ -77,7 +82,8 @@ def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
 
 def _endpoint(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def endpoint(request: web.Request) -> web.StreamResponse:
-        body = await read_body(request, route.body) if route.body is not None else None
+        wanted = None if route.reads_body else route.body
+        body = await read_body(request, wanted) if wanted is not None else None
         result = await route.handler(request, body)
         if isinstance(result, web.StreamResponse):
             return result
@@ -101,6 +107,15 @@ async def read_body(request: web.Request, model: type[B]) -> B:
         raise MalformedJson("The body is not JSON.") from None
     if not isinstance(values, dict):
         raise MalformedJson("The body is not a JSON object.")
+    return checked(model, values)
+
+
+def checked(model: type[M], values: Mapping[str, Any]) -> M:
+    """Return values as a model.
+
+    Raises:
+        InvalidRequest: A field is missing or wrong.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -143,10 +158,8 @@ def openapi(routes: Iterable[Route], version: str) -> dict[str, Any]:
         }
         for status, meaning in route.errors.items():
             operation["responses"][str(status)] = {"description": meaning, "content": error}
-        if route.body is not None:
-            operation["requestBody"] = {
-                "content": {"application/json": {"schema": schema_of(route.body)}}
-            }
+        if route.body is not None or route.files:
+            operation["requestBody"] = {"content": _contents(route, schema_of)}
         for path in (route.path, *route.aliases):
             operation = operation | {"parameters": _parameters(path, route.query)}
             paths.setdefault(re.sub(r"{(\w+):[^}]*}", r"{\1}", path), {})[route.method.lower()] = (
@@ -165,6 +178,20 @@ def openapi(routes: Iterable[Route], version: str) -> dict[str, Any]:
         },
         "security": [{}, {"bearer": []}, {"basic": []}],
     }
+
+
+def _contents(route: Route, schema_of: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    contents: dict[str, Any] = {}
+    if route.body is not None:
+        contents["application/json"] = {"schema": schema_of(route.body)}
+    if route.files:
+        binary = {"type": "string", "contentMediaType": "application/octet-stream"}
+        properties = {name: binary | {"description": what} for name, what in route.files.items()}
+        form: dict[str, Any] = {"type": "object", "properties": properties}
+        if route.body is not None:
+            form = {"allOf": [schema_of(route.body), form]}
+        contents["multipart/form-data"] = {"schema": form}
+    return contents
 
 
 def _success(route: Route, schema_of: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
