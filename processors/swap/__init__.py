@@ -1,0 +1,1 @@
+"""Face swap: making the new face, and putting it into the picture."""
