@@ -1,5 +1,9 @@
 /** The routes of the server that the page uses. */
 
+/** A server that prepares speech gives up by itself, and then says why. */
+const SCRIPT_TIMEOUT_MS = 30_000;
+const UPLOAD_TIMEOUT_MS = 180_000;
+
 /**
  * @typedef {object} Avatar
  * @property {string} id
@@ -22,6 +26,15 @@
  * @property {RTCSessionDescriptionInit} offer
  * @property {RTCIceServer[]} ice_servers
  * @property {string} state
+ * @property {SpeechOffer} [speech] None for a stream that has no sound.
+ */
+
+/**
+ * What a stream can say.
+ * @typedef {object} SpeechOffer
+ * @property {boolean} enabled
+ * @property {string|null} provider Who turns text into speech; null for nobody.
+ * @property {boolean} captions Whether speech without a text is transcribed.
  */
 
 /** @typedef {{id: string, session_id: string}} StreamKey */
@@ -88,7 +101,7 @@ export class Api {
    */
   streamInfo({ id, session_id }) {
     const query = new URLSearchParams({ session_id });
-    return this.#http.json(`/streams/${encodeURIComponent(id)}?${query}`);
+    return this.#http.json(`${streamPath(id)}?${query}`);
   }
 
   /**
@@ -150,6 +163,57 @@ export class Api {
   }
 
   /**
+   * Has a text said, after what is being said already.
+   * @param {StreamKey} stream
+   * @param {string} input
+   */
+  say(stream, input) {
+    const script = { type: "text", input };
+    return this.#onStream(stream, "", { script }, { timeoutMs: SCRIPT_TIMEOUT_MS });
+  }
+
+  /**
+   * Has a sound file played, after what is being said already.
+   * @param {StreamKey} stream
+   * @param {File} file
+   */
+  sayFile({ id, session_id }, file) {
+    const body = new FormData();
+    body.set("session_id", session_id);
+    body.set("audio", file, file.name);
+    const options = { method: "POST", body, timeoutMs: UPLOAD_TIMEOUT_MS };
+    return this.#http.json(streamPath(id), options);
+  }
+
+  /**
+   * Ends what is being said and what waits to be.
+   * @param {StreamKey} stream
+   */
+  interrupt(stream) {
+    return this.#onStream(stream, "/interrupt", {});
+  }
+
+  /**
+   * @param {StreamKey} stream
+   * @returns {Promise<Blob>} WebVTT of everything that was said.
+   */
+  async captions({ id, session_id }) {
+    const query = new URLSearchParams({ session_id });
+    return (await this.#http.call(`${streamPath(id)}/captions.vtt?${query}`)).blob();
+  }
+
+  /**
+   * @param {StreamKey} stream
+   * @returns {string} Of the WebSocket that takes sound.
+   */
+  soundAddress({ id, session_id }) {
+    const address = new URL(`${streamPath(id)}/audio`, location.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    address.search = String(new URLSearchParams({ session_id }));
+    return address.href;
+  }
+
+  /**
    * Ends a stream; the request outlives the page.
    * @param {StreamKey} stream
    */
@@ -164,10 +228,15 @@ export class Api {
    * @param {import("./http.js").CallOptions} [options]
    */
   #onStream(stream, suffix, body, options = {}) {
-    const path = `/streams/${encodeURIComponent(stream.id)}${suffix}`;
     const whole = { ...body, session_id: stream.session_id };
+    const path = `${streamPath(stream.id)}${suffix}`;
     return this.#http.json(path, { method: "POST", ...options, body: whole });
   }
+}
+
+/** @param {string} id */
+function streamPath(id) {
+  return `/streams/${encodeURIComponent(id)}`;
 }
 
 /**

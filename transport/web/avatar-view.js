@@ -11,6 +11,7 @@ import { Link } from "./link.js";
 import { Panel } from "./panel.js";
 import { Problem } from "./problem.js";
 import { Session } from "./session.js";
+import { Speech } from "./speech.js";
 import { Stage } from "./stage.js";
 import { Trouble } from "./trouble.js";
 
@@ -41,6 +42,7 @@ export class AvatarView {
    */
   constructor(api, { avatarId, autoconnect }) {
     this.#catalog = new Catalog(api);
+    this.speech = new Speech(api, this.#stage.picture);
     this.#cards = new AvatarCards(this.#catalog);
     this.#session = new Session(() => new Link(api, { video_id: this.#connected }));
     this.#chosen = avatarId;
@@ -105,6 +107,7 @@ export class AvatarView {
     this.#cards.render();
     this.#dock.render();
     this.#panel.render();
+    this.speech.render();
     this.#trouble.render();
     this.#showAvatar();
     this.#showStatus();
@@ -203,6 +206,7 @@ export class AvatarView {
       this.#state = null;
     }
     this.#dock.setPhase(phase);
+    this.speech.setPhase(phase, this.#session.link);
     if (this.#state) this.#dock.setCurrent(this.#state);
     this.#showStatus();
     if (problem) {
@@ -239,7 +243,9 @@ export class AvatarView {
   }
 
   /** @param {{subject: string, payload: any}} message */
-  #messageCame({ subject, payload }) {
+  #messageCame(message) {
+    const { subject, payload } = message;
+    if (this.speech.take(message)) return;
     if (subject === "stream/state" || subject === "stream/ready") {
       this.#state = payload.state;
       if (this.#session.info.phase === "connected") this.#dock.setCurrent(this.#state);

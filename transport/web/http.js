@@ -6,8 +6,11 @@ const TOKEN_KEY = "avatar-server.token";
 const TIMEOUT_MS = 8000;
 
 /**
- * A `body` that is text is SDP.
- * @typedef {{method?: string, body?: object|string, keepalive?: boolean}} CallOptions
+ * @typedef {object} CallOptions
+ * @property {string} [method]
+ * @property {object|string|FormData} [body] A text is SDP, anything but FormData else is JSON.
+ * @property {boolean} [keepalive] The request outlives the page.
+ * @property {number} [timeoutMs]
  */
 
 export class Http {
@@ -71,20 +74,22 @@ export class Http {
  * @param {string|null} token
  * @param {CallOptions} options
  */
-async function send(path, token, { method = "GET", body, keepalive = false }) {
+async function send(path, token, options) {
+  const { method = "GET", body, keepalive = false, timeoutMs = TIMEOUT_MS } = options;
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   const sdp = typeof body === "string";
-  if (body) headers["Content-Type"] = sdp ? "application/sdp" : "application/json";
+  const form = body instanceof FormData; // The browser itself says what is in it.
+  if (body && !form) headers["Content-Type"] = sdp ? "application/sdp" : "application/json";
   if (token) headers.Authorization = `Bearer ${token}`;
   try {
     return await fetch(path, {
       method,
       headers,
-      body: sdp ? body : body && JSON.stringify(body),
+      body: sdp || form ? body : body && JSON.stringify(body),
       keepalive,
       cache: "no-cache",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
   } catch (error) {
     const slow = error instanceof DOMException && error.name === "TimeoutError";

@@ -72,16 +72,22 @@ export function stateLabel(name) {
   return words.charAt(0).toLocaleUpperCase(language.code) + words.slice(1);
 }
 
-/** Fills every `data-i18n` (text), `data-i18n-label` (aria-label and tooltip) in the page. */
+/**
+ * Fills every `data-i18n` (text), `data-i18n-label` (aria-label, and a control's tooltip) and
+ * `data-i18n-hint` (placeholder) in the page.
+ */
 export function translatePage() {
   document.documentElement.lang = language.code;
   for (const node of document.querySelectorAll("[data-i18n]")) {
     node.textContent = t(node.getAttribute("data-i18n") ?? "");
   }
+  for (const node of document.querySelectorAll("[data-i18n-hint]")) {
+    node.setAttribute("placeholder", t(node.getAttribute("data-i18n-hint") ?? ""));
+  }
   for (const node of document.querySelectorAll("[data-i18n-label]")) {
     const text = t(node.getAttribute("data-i18n-label") ?? "");
     node.setAttribute("aria-label", text);
-    if (node.matches("button")) node.setAttribute("title", text);
+    if (node.matches("button, label")) node.setAttribute("title", text);
   }
 }
 

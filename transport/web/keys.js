@@ -9,6 +9,9 @@ const STORAGE_KEY = "avatar-server.shortcuts";
  * @property {(n: number, at: number) => void} nth A digit from 1 to 9 was pressed, and when.
  * @property {() => void} connect
  * @property {() => void} fullscreen
+ * @property {() => void} write
+ * @property {() => void} hush
+ * @property {() => void} mute
  * @property {() => void} help
  */
 
@@ -36,6 +39,9 @@ function run(shortcuts, { key, timeStamp }) {
   else if (key === "?") shortcuts.help();
   else if (key.toLowerCase() === "c") shortcuts.connect();
   else if (key.toLowerCase() === "f") shortcuts.fullscreen();
+  else if (key.toLowerCase() === "s") shortcuts.write();
+  else if (key.toLowerCase() === "x") shortcuts.hush();
+  else if (key.toLowerCase() === "m") shortcuts.mute();
   else return false;
   return true;
 }

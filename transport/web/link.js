@@ -28,6 +28,10 @@ export class Link extends EventTarget {
   #meter = new StatsMeter();
   /** @type {StreamKey|null} */
   #key = null;
+  /** @type {MediaStream|null} */
+  #stream = null;
+  /** @type {RTCRtpReceiver|null} */
+  #sound = null;
   #closed = false;
   #visible = true;
   #decoded = 0;
@@ -37,6 +41,12 @@ export class Link extends EventTarget {
   #poll;
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   #deadline;
+
+  /**
+   * What the stream can say, once it is created.
+   * @type {import("./api.js").SpeechOffer|null}
+   */
+  speech = null;
 
   /** Settles once: with the first picture, or rejects with the Problem that prevented it. */
   #first = deferred();
@@ -98,6 +108,11 @@ export class Link extends EventTarget {
     if (this.#key) await this.#api.setState(this.#key, state);
   }
 
+  /** @returns {Promise<RTCStatsReport|null>} Of the sound alone; null while there is none. */
+  async soundStats() {
+    return this.#closed || !this.#sound ? null : this.#sound.getStats();
+  }
+
   /** Ends the stream here and, as well as that can be done, on the server. */
   close() {
     if (this.#closed) return;
@@ -115,6 +130,7 @@ export class Link extends EventTarget {
       return;
     }
     this.#key = { id: created.id, session_id: created.session_id };
+    this.speech = created.speech ?? null;
     this.#deadline = setTimeout(() => this.#fail(this.#whyNotOpen()), OPEN_WITHIN_MS);
     const pc = this.#pc;
     if (created.ice_servers?.length) pc.setConfiguration({ iceServers: created.ice_servers });
@@ -134,7 +150,12 @@ export class Link extends EventTarget {
     const pc = this.#pc;
     pc.addEventListener("track", ({ track, streams, receiver }) => {
       if (this.#lowDelay && "jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
-      this.#emit("stream", streams[0] ?? new MediaStream([track]));
+      if (track.kind === "audio") this.#sound = receiver;
+      // Picture and sound come one by one, and stay in step only within one stream.
+      const stream = streams[0] ?? this.#stream ?? new MediaStream();
+      stream.addTrack(track);
+      if (stream !== this.#stream) this.#emit("stream", stream);
+      this.#stream = stream;
     });
     pc.addEventListener("icecandidate", ({ candidate }) => {
       if (!this.#key) return;

@@ -49,5 +49,8 @@ listen({
   nth: (n, at) => tabs.current.pressNth(n, at),
   connect: () => tabs.current.toggleConnection(),
   fullscreen: () => tabs.current.toggleFullscreen(),
+  write: () => avatar.speech.write(),
+  hush: () => avatar.speech.stop(),
+  mute: () => avatar.speech.toggleMute(),
   help: showHelp,
 });

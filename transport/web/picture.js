@@ -1,4 +1,4 @@
-/** A live picture: playing it, keeping the last one while reconnecting, the whole screen. */
+/** A live picture and its sound: playing, keeping the last one while reconnecting, full screen. */
 
 export class Picture {
   #root;
@@ -19,10 +19,12 @@ export class Picture {
   }
 
   /**
+   * Without sound at first, which browsers allow sooner.
    * @param {MediaStream} stream
    * @returns {Promise<boolean>} False when the browser wants a click before it plays.
    */
   async play(stream) {
+    this.video.muted = true;
     this.video.srcObject = stream;
     return this.resume();
   }
@@ -39,6 +41,18 @@ export class Picture {
       // AbortError: another stream took this one's place.
       return !(error instanceof DOMException && error.name === "NotAllowedError");
     }
+  }
+
+  /**
+   * Lets the sound be heard; the picture goes on either way.
+   * @returns {Promise<boolean>} False when the browser wants a click before there is sound.
+   */
+  async unmute() {
+    this.video.muted = false;
+    if (await this.resume()) return true;
+    this.video.muted = true;
+    await this.resume();
+    return false;
   }
 
   /** Keeps the picture that is on the screen: browsers drop it when the stream closes. */

@@ -12,6 +12,12 @@ const SAME_AS = /** @type {Record<string, string>} */ ({
   TooManyPipelines: "TooManyStreams",
   TooManyCameras: "TooManyStreams",
   PublisherNotFound: "SourceEnded",
+  NotSound: "SoundError",
+  SoundEmpty: "SoundError",
+  SoundDamaged: "SoundError",
+  BrokenUpload: "SoundError",
+  UploadTooLarge: "SoundTooLong",
+  SpeechBroken: "SpeechFailed",
 });
 
 const BY_STATUS = /** @type {Record<number, string>} */ ({
@@ -22,13 +28,14 @@ const BY_STATUS = /** @type {Record<number, string>} */ ({
 
 /**
  * @param {import("./problem.js").Problem} problem
+ * @param {string} [other] Stands for kinds that there are no words for.
  * @returns {{title: string, advice: string, detail: string}} What happened, what to do about it,
  *   and the server's own words, which are English.
  */
-export function words(problem) {
+export function words(problem, other = "unknown") {
   const clip = problem.kind.startsWith("Clip") ? "AvatarFailed" : "";
   const own = [problem.kind, SAME_AS[problem.kind], clip, BY_STATUS[problem.status]];
-  const kind = own.find((candidate) => candidate && known(`error.${candidate}`)) ?? "unknown";
+  const kind = own.find((candidate) => candidate && known(`error.${candidate}`)) ?? other;
   const { description } = problem;
   return {
     title: t(`error.${kind}`),
