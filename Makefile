@@ -48,7 +48,7 @@ venv-dev:
 # Programs that some tests use. Without them those tests say why they are skipped.
 test-tools:
 	@missing=; \
-	for tool in chromium:chromium chromedriver:chromium-driver shellcheck:shellcheck Xvfb:xvfb xdotool:xdotool \
+	for tool in chromium:chromium chromedriver:chromium-driver espeak-ng:espeak-ng shellcheck:shellcheck Xvfb:xvfb xdotool:xdotool \
 	    systemd-analyze:systemd; do \
 	    command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool##*:}"; \
 	done; \

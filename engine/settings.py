@@ -12,7 +12,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from engine.motion.graph import MotionSettings
+from engine.pipeline.model_settings import ModelSettings, RuntimeSettings
 from engine.pipeline.settings import OutputSettings, PipelineSettings, ProcessorSettings
+from engine.speech.settings import SpeechSettings
 
 _SIZE = re.compile(r"^(\d{2,4})x(\d{2,4})$")
 
@@ -232,4 +234,7 @@ class Settings(Section):
     live: LiveSettings = Field(default_factory=LiveSettings)
     pipeline: PipelineSettings = Field(default_factory=PipelineSettings)
     processors: ProcessorSettings = Field(default_factory=ProcessorSettings)
+    models: ModelSettings = Field(default_factory=ModelSettings)
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
+    speech: SpeechSettings = Field(default_factory=SpeechSettings)

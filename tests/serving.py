@@ -21,12 +21,16 @@ from engine.settings import (
     StreamSettings,
     WebRtcSettings,
 )
+from engine.speech.probability import EnergyProbability
+from engine.speech.settings import SpeechSettings, VoiceSettings
+from engine.speech.voice import VoiceTracker
 from processors.registry import ProcessorContext, processor_factories
 from tests.fakes import flat_clip
 from transport.http.app import make_app
 from transport.processed import ProcessedStreams
 from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
+from transport.speech.studio import SpeechStudio, SpeechTools
 
 DARK, BRIGHT = 40, 200
 WAVING_PICTURES = 10
@@ -68,6 +72,11 @@ def make_demo(root: Path) -> None:
     packs.write(pack, settings.cache / f"{found.id}-{pack.key}.pack")
 
 
+def energy_tracker(settings: VoiceSettings) -> VoiceTracker:
+    """Find voice without a model."""
+    return VoiceTracker(EnergyProbability(), settings)
+
+
 def _factories(statistics: Statistics) -> Mapping[str, Callable[[], Processor]]:
     return processor_factories(ProcessorSettings(), ProcessorContext(statistics.snapshot))
 
@@ -82,6 +91,8 @@ async def serving(
     live: LiveSettings | None = None,
     pipeline: PipelineSettings | None = None,
     avatars: AvatarSettings | None = None,
+    speech: SpeechSettings | None = None,
+    tools: SpeechTools | None = None,
 ) -> AsyncIterator[tuple[TestClient, StreamRegistry]]:
     """Serve the avatars in ``root``; yields a client and the registry."""
     settings = avatars or avatar_settings(root)
@@ -90,8 +101,11 @@ async def serving(
     processed = ProcessedStreams(
         live or LiveSettings(), pipeline or PipelineSettings(), _factories, library, clock
     )
-    registry = StreamRegistry(library, processed, streams, webrtc, settings.compile_wait, clock)
+    speech = speech or SpeechSettings()
+    studio = SpeechStudio(speech, tools or SpeechTools(lambda: energy_tracker(speech.voice)))
+    wait = settings.compile_wait
+    registry = StreamRegistry(library, processed, streams, webrtc, wait, clock, studio)
     publishers = PublisherRegistry(processed, streams, webrtc, clock)
-    app = make_app(server or ServerSettings(), library, registry, processed, publishers)
+    app = make_app(server or ServerSettings(), library, registry, processed, publishers, studio)
     async with TestClient(TestServer(app)) as client:
         yield client, registry

@@ -10,12 +10,15 @@ from aiortc.rtcrtpsender import RTCRtpSender
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
 
 from transport.webrtc import internals
+from transport.webrtc.media_clock import MediaClock
 from transport.webrtc.played import PlayedSender
+
+CLOCK = MediaClock(lambda: 0.0)
 
 
 @pytest.fixture
 def sender() -> PlayedSender:
-    return PlayedSender(lambda _: (), lambda *_: pytest.fail("not connected"), lambda: 0.0, print)
+    return PlayedSender(lambda _: (), lambda *_: pytest.fail("not connected"), CLOCK, print)
 
 
 async def test_a_transceiver_uses_the_sender_that_replaced_its_own(sender: PlayedSender) -> None:
@@ -47,7 +50,7 @@ def test_the_sender_has_everything_that_aiortc_calls_on_its_own() -> None:
                     name += letter
                 if name and hasattr(RTCRtpSender, name):
                     used.add(name)
-    ours = PlayedSender(lambda _: (), lambda *_: pytest.fail("unused"), lambda: 0.0, print)
+    ours = PlayedSender(lambda _: (), lambda *_: pytest.fail("unused"), CLOCK, print)
     optional = {"replaceTrack"}  # only called by addTrack, which the project never uses
     missing = [name for name in used - optional if not hasattr(type(ours), name)]
     assert [name for name in missing if name not in vars(ours)] == []

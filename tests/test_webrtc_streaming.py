@@ -272,7 +272,7 @@ async def test_a_picture_loss_is_answered_by_the_next_keyframe(
     await viewer.frame()
     (stream,) = registry.streams()
     sender = stream.media.sender
-    (receiver,) = viewer.peer.getReceivers()
+    (receiver,) = [r for r in viewer.peer.getReceivers() if r.track.kind == "video"]
     await receiver._send_rtcp_pli(sender._ssrc)
     units: list[bytes] = []
     send = sender._send_payloads

@@ -29,12 +29,16 @@ class Viewer:
         self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.events: asyncio.Queue[str] = asyncio.Queue()
         self.track: MediaStreamTrack | None = None
+        self.sound: MediaStreamTrack | None = None
         self.stream: dict[str, Any] = {}
         self.peer.on("track", self._on_track)
         self.peer.on("datachannel", self._on_channel)
 
     def _on_track(self, track: MediaStreamTrack) -> None:
-        self.track = track
+        if track.kind == "video":
+            self.track = track
+        else:
+            self.sound = track
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         channel.on("message", self.events.put_nowait)

@@ -13,6 +13,8 @@ from engine.clock import Clock, monotonic
 from engine.errors import Conflict, Forbidden, NotFound, Unavailable
 from engine.settings import StreamSettings, WebRtcSettings
 from transport.processed import ProcessedStreams, Shared
+from transport.speech.studio import SpeechStudio
+from transport.speech.voice import Voice
 from transport.webrtc.media import Media, PlayedMedia, SharedByStreams
 from transport.webrtc.peer import Peer
 from transport.webrtc.rtp import SenderStatistics
@@ -34,8 +36,8 @@ class TooManyStreams(Unavailable):
     """The server serves as many streams as it may."""
 
 
-class NotConnected(Conflict):
-    """The stream has no connected viewer yet."""
+class NoVoice(Conflict):
+    """The stream has no voice."""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class Stream:
         created: When, in seconds on the registry's clock.
         ends: When it ends by itself, or None.
         shared: The pipeline that it watches, if it is a processed stream.
+        voice: Says what it is given, if it is a played stream.
     """
 
     id: str
@@ -61,6 +64,20 @@ class Stream:
     created: float
     ends: float | None
     shared: Shared | None = None
+    voice: Voice | None = None
+
+    def speaking(self) -> Voice:
+        """Return the voice.
+
+        Raises:
+            NoVoice: It has none.
+        """
+        if self.voice is None:
+            raise NoVoice(
+                "This stream has no voice.",
+                "Played avatars have one where speech.enabled is true; processed ones have none.",
+            )
+        return self.voice
 
 
 class StreamRegistry:
@@ -73,6 +90,7 @@ class StreamRegistry:
         webrtc: The ``webrtc`` section.
         compile_wait: Seconds to wait for an avatar that is being compiled.
         clock: Monotonic seconds.
+        studio: Gives played avatars a voice.
     """
 
     def __init__(
@@ -83,6 +101,7 @@ class StreamRegistry:
         webrtc: WebRtcSettings,
         compile_wait: float,
         clock: Clock = monotonic,
+        studio: SpeechStudio | None = None,
     ) -> None:
         self._library = library
         self._processed = processed
@@ -90,6 +109,7 @@ class StreamRegistry:
         self._webrtc = webrtc
         self._compile_wait = compile_wait
         self._clock = clock
+        self._studio = studio
         self._streams: dict[str, Stream] = {}
         self._reserved = 0
         self._closed = False
@@ -201,8 +221,14 @@ class StreamRegistry:
     async def _played(self, avatar_id: str, session_timeout: float | None) -> Stream:
         packs = await self._library.playable(avatar_id, self._compile_wait)
         await asyncio.to_thread(self._shared.prepare, packs)
-        media = PlayedMedia(packs, self._seed(), self._shared, self._clock)
-        return self._make(avatar_id, media, session_timeout)
+        voice = Voice(self._studio) if self._studio is not None else None
+        speaker = voice.speaker if voice is not None else None
+        media = PlayedMedia(packs, self._seed(), self._shared, self._clock, speaker)
+        stream = self._make(avatar_id, media, session_timeout)
+        if voice is not None and media.sound is not None:
+            voice.bind(media.sound, stream.peer.notify)
+            stream.voice = voice
+        return stream
 
     def _seed(self) -> int:
         seed = self._settings.seed
@@ -228,14 +254,23 @@ class StreamRegistry:
             StreamNotFound: There is no such stream.
             WrongSession: The secret is wrong.
         """
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            raise StreamNotFound(f"There is no stream {stream_id!r}.", "It may have ended.")
+        stream = self.known(stream_id)
         given = (session_id or "").encode(errors="replace")
         if not hmac.compare_digest(given, stream.session_id.encode()):
             raise WrongSession(
                 "The session_id is not this stream's.", "Send the one that POST /streams returned."
             )
+        return stream
+
+    def known(self, stream_id: str) -> Stream:
+        """Return a stream by its id alone, for what reveals and changes nothing.
+
+        Raises:
+            StreamNotFound: There is no such stream.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            raise StreamNotFound(f"There is no stream {stream_id!r}.", "It may have ended.")
         return stream
 
     async def end(self, stream: Stream, reason: str) -> None:
@@ -250,6 +285,8 @@ class StreamRegistry:
         self.ended[reason] = self.ended.get(reason, 0) + 1
         self.past.add(stream.media.sender.statistics)
         _log.info("stream %s ended: %s", stream.id, reason)
+        if stream.voice is not None:
+            await stream.voice.close()
         stream.peer.notify("stream/closing", {"reason": reason})
         await stream.peer.close()
 

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -18,12 +19,19 @@ from engine.pipeline.protocols import Processor
 from engine.pipeline.statistics import Statistics
 from engine.settings import Settings
 from processors.registry import ProcessorContext, processor_factories
-from transport.commands.configuration import known_face_model, load_settings, start_logging
+from transport.commands.configuration import (
+    known_face_model,
+    library_of,
+    load_settings,
+    start_logging,
+)
+from transport.commands.speech import speech_tools
 from transport.http.app import make_app
 from transport.http.version import VERSION
 from transport.processed import ProcessedStreams
 from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
+from transport.speech.studio import SpeechStudio
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +41,12 @@ class Parts:
     Attributes:
         address: Where the page is.
         processed: Its processed streams.
+        advice: What the user may want to set up, or empty.
     """
 
     address: str
     processed: ProcessedStreams
+    advice: str = ""
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -49,6 +59,8 @@ def serve(options: argparse.Namespace) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         print(f"avatar-server {VERSION}: open {parts.address}", flush=True)
+        if parts.advice:
+            print(parts.advice, flush=True)
         await stop.wait()
         logging.getLogger("server").info("stopping")
 
@@ -76,23 +88,33 @@ async def _serve(settings: Settings, body: Callable[[Parts], Awaitable[None]]) -
         settings.live, settings.pipeline, lambda s: factories(settings, s), library
     )
     wait = settings.avatars.compile_wait
-    streams = StreamRegistry(library, processed, settings.streams, settings.webrtc, wait)
+    studio = SpeechStudio(settings.speech, speech_tools(settings.speech, os.environ))
+    streams = StreamRegistry(
+        library,
+        processed,
+        settings.streams,
+        settings.webrtc,
+        wait,
+        studio=studio if settings.speech.enabled else None,
+    )
     publishers = PublisherRegistry(processed, settings.streams, settings.webrtc)
     runner = web.AppRunner(
-        make_app(settings.server, library, streams, processed, publishers),
+        make_app(settings.server, library, streams, processed, publishers, studio),
         access_log=None,
         shutdown_timeout=settings.server.shutdown_seconds,
     )
     await runner.setup()
     try:
-        await body(Parts(await _listen(runner, settings), processed))
+        advice = studio.tools.missing if settings.speech.enabled else ""
+        await body(Parts(await _listen(runner, settings), processed, advice))
     finally:
         await runner.cleanup()
 
 
 def factories(settings: Settings, statistics: Statistics) -> Mapping[str, Callable[[], Processor]]:
     """Return what makes each processor, for a pipeline with these statistics."""
-    return processor_factories(settings.processors, ProcessorContext(statistics.snapshot))
+    context = ProcessorContext(statistics.snapshot, library_of(settings), settings.runtime)
+    return processor_factories(settings.processors, context)
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> str:

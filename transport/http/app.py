@@ -6,14 +6,15 @@ from aiohttp import web
 
 from engine.avatar.library import AvatarLibrary
 from engine.settings import ServerSettings
-from transport.http import avatars, guard, health, metrics, pages, streams, whep, whip
-from transport.http.keys import LIBRARY, PROCESS, PROCESSED, PUBLISHERS, STREAMS
+from transport.http import avatars, guard, health, metrics, pages, speech, streams, whep, whip
+from transport.http.keys import LIBRARY, PROCESS, PROCESSED, PUBLISHERS, STREAMS, STUDIO
 from transport.http.process import Process
 from transport.http.routing import Route, add_routes, json_response, openapi
 from transport.http.version import VERSION
 from transport.processed import ProcessedStreams
 from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
+from transport.speech.studio import SpeechStudio
 
 MAX_BODY = 1 << 20
 """Bytes of a request's body; session descriptions are some kilobytes."""
@@ -27,6 +28,7 @@ async def _get_openapi(request: web.Request, body: None) -> web.Response:
 
 ROUTES = (
     *streams.ROUTES,
+    *speech.ROUTES,
     *avatars.ROUTES,
     *whep.ROUTES,
     *whip.ROUTES,
@@ -42,6 +44,7 @@ def make_app(
     registry: StreamRegistry,
     processed: ProcessedStreams,
     publishers: PublisherRegistry,
+    studio: SpeechStudio,
 ) -> web.Application:
     """Put the application together.
 
@@ -56,7 +59,7 @@ def make_app(
         ],
     )
     app[LIBRARY], app[STREAMS], app[PROCESS] = library, registry, Process()
-    app[PROCESSED], app[PUBLISHERS] = processed, publishers
+    app[PROCESSED], app[PUBLISHERS], app[STUDIO] = processed, publishers, studio
     app[_DESCRIPTION] = openapi(ROUTES, VERSION)
     add_routes(app, ROUTES)
     pages.add_pages(app)
@@ -76,5 +79,6 @@ async def _stop(app: web.Application) -> None:
     # The last pushed is closed first, and one that fails keeps none of the others. The library
     # comes first: whoever waits for an avatar is answered before connections are closed.
     async with AsyncExitStack() as stack:
-        for part in (app[PROCESSED], app[PUBLISHERS], app[STREAMS], app[LIBRARY]):
+        parts = (app[STUDIO], app[PROCESSED], app[PUBLISHERS], app[STREAMS], app[LIBRARY])
+        for part in parts:
             stack.push_async_callback(part.close)

@@ -5,6 +5,7 @@ import binascii
 import hmac
 import logging
 import math
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -36,6 +37,10 @@ _STATUSES: Final[tuple[tuple[type[AvatarServerError], int], ...]] = (
 
 _OPEN_PATHS: Final = ("/health", "/")
 _OPEN_PREFIX: Final = "/web/"
+_SECRET_PATH: Final = re.compile(r"(/talks|/clips)?/streams/[^/]+/(audio|events|captions\.vtt)")
+"""Opened by browsers' own objects, which cannot send a header: the session_id is their secret."""
+
+_KNOWN_ORIGIN: Final = web.RequestKey("known_origin", str)
 
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -115,16 +120,13 @@ def origins(allowed: Sequence[str]) -> Callable[[web.Request, Next], Awaitable[w
                 )
             )
         else:
+            if known and origin is not None:
+                request[_KNOWN_ORIGIN] = origin
             response = web.Response(status=204) if preflight else await handler(request)
-        if origin is not None and not response.prepared:
-            response.headers["Vary"] = "Origin"
-        if known and not response.prepared:
-            response.headers["Access-Control-Allow-Origin"] = origin or ""
-            response.headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
-            if preflight:
-                response.headers["Access-Control-Allow-Methods"] = _ALLOWED_METHODS
-                response.headers["Access-Control-Allow-Headers"] = _ALLOWED_HEADERS
-                response.headers["Access-Control-Max-Age"] = "600"
+        if known and preflight:
+            response.headers["Access-Control-Allow-Methods"] = _ALLOWED_METHODS
+            response.headers["Access-Control-Allow-Headers"] = _ALLOWED_HEADERS
+            response.headers["Access-Control-Max-Age"] = "600"
         return response
 
     return middleware
@@ -140,7 +142,11 @@ def tokens(accepted: Sequence[str]) -> Callable[[web.Request, Next], Awaitable[w
 
     @web.middleware
     async def middleware(request: web.Request, handler: Next) -> web.StreamResponse:
-        is_open = request.path in _OPEN_PATHS or request.path.startswith(_OPEN_PREFIX)
+        is_open = (
+            request.path in _OPEN_PATHS
+            or request.path.startswith(_OPEN_PREFIX)
+            or _SECRET_PATH.fullmatch(request.path) is not None
+        )
         if accepted and not is_open and not _carries(request, accepted):
             raise Unauthorized(
                 "This server wants an access token.", "Send Authorization: Bearer TOKEN."
@@ -171,6 +177,12 @@ def _carries(request: web.Request, accepted: Sequence[str]) -> bool:
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Add security headers to every answer (an ``on_response_prepare`` signal)."""
+    """Add security and CORS headers to every answer (an ``on_response_prepare`` signal)."""
+    if "Origin" in request.headers:
+        response.headers["Vary"] = "Origin"
+    known = request.get(_KNOWN_ORIGIN)
+    if known is not None:
+        response.headers["Access-Control-Allow-Origin"] = known
+        response.headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)

@@ -7,9 +7,11 @@ from transport.http.process import Process
 from transport.processed import ProcessedStreams
 from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
+from transport.speech.studio import SpeechStudio
 
 LIBRARY = web.AppKey("library", AvatarLibrary)
 STREAMS = web.AppKey("streams", StreamRegistry)
 PROCESS = web.AppKey("process", Process)
 PROCESSED = web.AppKey("processed", ProcessedStreams)
+STUDIO = web.AppKey("studio", SpeechStudio)
 PUBLISHERS = web.AppKey("publishers", PublisherRegistry)

@@ -41,6 +41,14 @@ class IceServerBody(BaseModel):
     credential: str | None = None
 
 
+class SpeechAbilities(BaseModel):
+    """Whether the stream speaks, what speaks texts, and whether sound gets captions."""
+
+    enabled: bool
+    provider: str | None
+    captions: bool
+
+
 class CreatedStream(BaseModel):
     """A new stream; the viewer answers the offer at ``/streams/{id}/sdp``."""
 
@@ -50,6 +58,7 @@ class CreatedStream(BaseModel):
     ice_servers: list[IceServerBody]
     video_id: str
     state: str
+    speech: SpeechAbilities
 
 
 class WithSession(Body):
@@ -101,6 +110,15 @@ class State(BaseModel):
     state: str
 
 
+class SpeechInfo(BaseModel):
+    """What a stream is saying: how much of it was sent, and how much waits behind it."""
+
+    utterance: str | None
+    position_ms: int
+    waiting: int
+    packets_sent: int
+
+
 class StreamInfo(BaseModel):
     """A stream and its figures. Times are in milliseconds, rates per second."""
 
@@ -122,4 +140,5 @@ class StreamInfo(BaseModel):
     fraction_lost: float
     packets_lost: int
     jitter_ms: float
+    speech: SpeechInfo | None = None
     pipeline: dict[str, Any] | None = None

@@ -6,7 +6,6 @@ from typing import Any
 from aiohttp import web
 
 from engine.errors import Conflict
-from engine.motion.step import REST_STATE
 from engine.pipeline.control import PipelineChange
 from transport.http.keys import LIBRARY, PROCESSED, STREAMS
 from transport.http.routing import InvalidRequest, Route
@@ -18,6 +17,8 @@ from transport.http.stream_bodies import (
     Description,
     IceCandidate,
     IceServerBody,
+    SpeechAbilities,
+    SpeechInfo,
     State,
     StateRequest,
     Status,
@@ -57,11 +58,17 @@ def describe(stream: Stream, now: float) -> StreamInfo:
         fraction_lost=figures.fraction_lost,
         packets_lost=figures.packets_lost,
         jitter_ms=round(figures.jitter * 1000, 3),
+        speech=_speech(stream),
         pipeline=asdict(stream.shared.pipeline.snapshot()) if stream.shared else None,
     )
 
 
-def _find(request: web.Request, body: WithSession | None) -> Stream:
+def find_stream(request: web.Request, body: WithSession | None) -> Stream:
+    """Return the stream that a request is about.
+
+    Raises:
+        StreamNotFound, WrongSession: See ``StreamRegistry.find``.
+    """
     given = (body.session_id if body else None) or request.query.get("session_id")
     return request.app[STREAMS].find(request.match_info["id"], given)
 
@@ -97,12 +104,36 @@ async def create(request: web.Request, body: CreateStream) -> CreatedStream:
         ],
         video_id=source,
         state=stream.media.state,
+        speech=_abilities(stream),
+    )
+
+
+def _speech(stream: Stream) -> SpeechInfo | None:
+    if stream.voice is None or stream.media.sound is None:
+        return None
+    speaker = stream.voice.speaker
+    current = speaker.current
+    return SpeechInfo(
+        utterance=current.id if current is not None else None,
+        position_ms=speaker.position_ms if current is not None else 0,
+        waiting=len(speaker.waiting),
+        packets_sent=stream.media.sound.statistics.packets,
+    )
+
+
+def _abilities(stream: Stream) -> SpeechAbilities:
+    if stream.voice is None:
+        return SpeechAbilities(enabled=False, provider=None, captions=False)
+    tools = stream.voice.studio.tools
+    name = tools.provider.name if tools.provider is not None else None
+    return SpeechAbilities(
+        enabled=True, provider=name, captions=name is not None or tools.transcriber is not None
     )
 
 
 async def take_answer(request: web.Request, body: Answer) -> Status:
     """Take the viewer's answer."""
-    stream = _find(request, body)
+    stream = find_stream(request, body)
     if body.answer.type != "answer":
         raise InvalidRequest("answer.type: expected 'answer'.")
     await stream.peer.accept(body.answer.sdp)
@@ -111,26 +142,20 @@ async def take_answer(request: web.Request, body: Answer) -> Status:
 
 async def take_candidate(request: web.Request, body: IceCandidate) -> Status:
     """Take one of the viewer's candidates."""
-    stream = _find(request, body)
+    stream = find_stream(request, body)
     await stream.peer.add_candidate(body.candidate, body.sdpMid, body.sdpMLineIndex)
     return Status()
 
 
 async def set_state(request: web.Request, body: StateRequest) -> State:
     """Go to a state or play an action."""
-    return State(state=_find(request, body).media.request(body.state))
-
-
-async def interrupt(request: web.Request, body: WithSession) -> Status:
-    """Go back to rest."""
-    _find(request, body).media.request(REST_STATE)
-    return Status()
+    return State(state=find_stream(request, body).media.request(body.state))
 
 
 async def get_stream(request: web.Request, body: None) -> StreamInfo:
     """Describe one stream."""
     streams = request.app[STREAMS]
-    return describe(_find(request, body), streams.now())
+    return describe(find_stream(request, body), streams.now())
 
 
 async def list_streams(request: web.Request, body: None) -> list[StreamInfo]:
@@ -142,7 +167,7 @@ async def list_streams(request: web.Request, body: None) -> list[StreamInfo]:
 
 async def change_stream(request: web.Request, body: ChangeStream) -> StreamInfo:
     """Change a processed stream, for all who watch it."""
-    stream = _find(request, body)
+    stream = find_stream(request, body)
     if stream.shared is None:
         raise NotProcessed("This stream plays an avatar without processing.", "Use .../state.")
     change = PipelineChange.model_validate(body.model_dump(exclude={"session_id"}))
@@ -152,14 +177,15 @@ async def change_stream(request: web.Request, body: ChangeStream) -> StreamInfo:
 
 async def delete_stream(request: web.Request, body: WithSession) -> Status:
     """End a stream."""
-    await request.app[STREAMS].end(_find(request, body), "deleted")
+    await request.app[STREAMS].end(find_stream(request, body), "deleted")
     return Status()
 
 
-_STREAM_ERRORS = {400: "The body is wrong.", 403: "Wrong session_id.", 404: "No such stream."}
+STREAM_ERRORS = {400: "The body is wrong.", 403: "Wrong session_id.", 404: "No such stream."}
 
 
-def _route(method: str, suffix: str, handler: Any, summary: str, **more: Any) -> Route:
+def stream_route(method: str, suffix: str, handler: Any, summary: str, **more: Any) -> Route:
+    """Declare a route under ``/streams`` with the aliases that other servers' clients use."""
     path = "/streams" + suffix
     return Route(
         method, path, handler, summary, aliases=[prefix + path for prefix in _PREFIXES], **more
@@ -167,7 +193,7 @@ def _route(method: str, suffix: str, handler: Any, summary: str, **more: Any) ->
 
 
 ROUTES = (
-    _route(
+    stream_route(
         "POST",
         "",
         create,
@@ -182,26 +208,26 @@ ROUTES = (
             503: "At the limit, or the avatar is being compiled.",
         },
     ),
-    _route("GET", "", list_streams, "List the streams.", answer=list[StreamInfo]),
-    _route(
+    stream_route("GET", "", list_streams, "List the streams.", answer=list[StreamInfo]),
+    stream_route(
         "GET",
         "/{id}",
         get_stream,
         "Describe a stream.",
         answer=StreamInfo,
         query=["session_id"],
-        errors=_STREAM_ERRORS,
+        errors=STREAM_ERRORS,
     ),
-    _route(
+    stream_route(
         "PATCH",
         "/{id}",
         change_stream,
         "Change a processed stream.",
         body=ChangeStream,
         answer=StreamInfo,
-        errors=_STREAM_ERRORS | {409: "The stream is not a processed one."},
+        errors=STREAM_ERRORS | {409: "The stream is not a processed one."},
     ),
-    _route(
+    stream_route(
         "DELETE",
         "/{id}",
         delete_stream,
@@ -209,43 +235,33 @@ ROUTES = (
         body=WithSession,
         answer=Status,
         query=["session_id"],
-        errors=_STREAM_ERRORS,
+        errors=STREAM_ERRORS,
     ),
-    _route(
+    stream_route(
         "POST",
         "/{id}/sdp",
         take_answer,
         "Answer the offer.",
         body=Answer,
         answer=Status,
-        errors=_STREAM_ERRORS
-        | {406: "The answer cannot be used.", 409: "It was answered already."},
+        errors=STREAM_ERRORS | {406: "The answer cannot be used.", 409: "It was answered already."},
     ),
-    _route(
+    stream_route(
         "POST",
         "/{id}/ice",
         take_candidate,
         "Add a candidate.",
         body=IceCandidate,
         answer=Status,
-        errors=_STREAM_ERRORS,
+        errors=STREAM_ERRORS,
     ),
-    _route(
+    stream_route(
         "POST",
         "/{id}/state",
         set_state,
         "Go to a state or play an action.",
         body=StateRequest,
         answer=State,
-        errors=_STREAM_ERRORS,
-    ),
-    _route(
-        "POST",
-        "/{id}/interrupt",
-        interrupt,
-        "Go back to rest.",
-        body=WithSession,
-        answer=Status,
-        errors=_STREAM_ERRORS,
+        errors=STREAM_ERRORS,
     ),
 )

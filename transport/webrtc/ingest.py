@@ -70,7 +70,7 @@ class Publisher:
         self.remote_ufrags = ufrags(offer)
         if self._settings.port_range is not None:
             internals.use_ports(self._connection, self._settings.port_range)
-        await write_answer(self._connection, keep=self._video())
+        await write_answer(self._connection, keep=(self._video(),))
         text = self._connection.localDescription.sdp
         return sdp.announce_addresses(text, self._settings.public_addresses)
 

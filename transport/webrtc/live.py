@@ -18,6 +18,7 @@ from engine.pipeline.frame import Frame
 from engine.pipeline.ring import DropPolicy
 from engine.settings import LiveSettings
 from transport.outputs.sink_thread import SinkThread
+from transport.webrtc.media_clock import MediaClock
 from transport.webrtc.payload import PAYLOADS
 from transport.webrtc.rtp import VIDEO_CLOCK_RATE, RtpSender
 
@@ -195,10 +196,10 @@ class LiveSender(RtpSender):
 
     Args:
         encoder: Encodes; shared by all viewers of a pipeline.
-        clock: Monotonic seconds.
+        clock: The stream's time line; pictures carry the encoder's.
     """
 
-    def __init__(self, encoder: LiveEncoder, clock: Clock) -> None:
+    def __init__(self, encoder: LiveEncoder, clock: MediaClock) -> None:
         super().__init__(clock)
         self._encoder = encoder
         self._waiting = True
@@ -253,6 +254,7 @@ class ProcessedMedia:
 
     codecs: Sequence[str] = ("H264", "VP8")
     profile_level_id = LIVE_PROFILE_LEVEL
+    sound = None
     skipped = 0
 
     def __init__(
@@ -262,7 +264,7 @@ class ProcessedMedia:
         states: Callable[[], States | None] = lambda: None,
         clock: Clock = monotonic,
     ) -> None:
-        self.sender = LiveSender(encoder, clock)
+        self.sender = LiveSender(encoder, MediaClock(clock))
         self._states = states
         self._release: Callable[[], None] | None = release
 

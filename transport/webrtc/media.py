@@ -9,9 +9,12 @@ from engine.avatar.player import Picture, Player
 from engine.avatar.walks import WalkMaker
 from engine.clock import Clock
 from engine.motion.step import REST_STATE
+from engine.speech.speaker import Speaker
+from transport.webrtc.media_clock import MediaClock
 from transport.webrtc.payload import PayloadCache
 from transport.webrtc.played import PlayedSender
 from transport.webrtc.rtp import RtpSender
+from transport.webrtc.sound import SoundSender
 
 Notify = Callable[[str, dict[str, Any]], None]
 """Sends an event (subject, payload) to the viewer."""
@@ -30,7 +33,11 @@ class Media(Protocol):
 
     @property
     def sender(self) -> RtpSender:
-        """Sends it."""
+        """Sends the pictures."""
+
+    @property
+    def sound(self) -> SoundSender | None:
+        """Sends the sound, where there is any."""
 
     @property
     def state(self) -> str:
@@ -79,10 +86,16 @@ class PlayedMedia:
         seed: Of the choices while it plays.
         shared: What all streams share.
         clock: Monotonic seconds.
+        speaker: Says what is said, if the avatar has a voice.
     """
 
     def __init__(
-        self, packs: Sequence[Pack], seed: int, shared: SharedByStreams, clock: Clock
+        self,
+        packs: Sequence[Pack],
+        seed: int,
+        shared: SharedByStreams,
+        clock: Clock,
+        speaker: Speaker | None = None,
     ) -> None:
         self._packs = packs
         self._seed = seed
@@ -92,11 +105,15 @@ class PlayedMedia:
         self.codecs: Sequence[str] = tuple(dict.fromkeys(c for p in packs for c in p.codecs))
         h264 = next((p.codecs["H264"] for p in packs if "H264" in p.codecs), None)
         self.profile_level_id = h264.profile_level_id if h264 is not None else ""
+        time_line = MediaClock(clock)
+        self._speaker = speaker
+        self.sound = SoundSender(speaker, time_line) if speaker is not None else None
         self.sender = PlayedSender(
             lambda codec: shared.payloads.get(self._pack(codec), codec),
             self._make_player,
-            clock,
+            time_line,
             self._on_picture,
+            speaker.follow if speaker is not None else lambda due: None,
         )
 
     @property
@@ -129,7 +146,9 @@ class PlayedMedia:
         return player.state
 
     async def close(self) -> None:
-        """Nothing is held beyond the sender, which the peer ends."""
+        """Fall silent; the peer ends the senders."""
+        if self.sound is not None:
+            self.sound.close()
 
     def _pack(self, codec: str) -> Pack:
         return next(pack for pack in self._packs if codec in pack.codecs)
@@ -139,6 +158,9 @@ class PlayedMedia:
         player = Player(self._shared.walks.make(pack, self._seed), pack.fps, start)
         if self._pending is not None:
             player.request(self._pending)
+        if self._speaker is not None and self.sound is not None:
+            self._speaker.move(player)
+            self.sound.run()
         return player
 
     def _on_picture(self, picture: Picture, timestamp: int) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiortc import (
@@ -26,6 +27,9 @@ from transport.webrtc import internals, sdp
 from transport.webrtc.media import Media
 
 _log = logging.getLogger(__name__)
+
+Listener = Callable[[str, dict[str, Any]], None]
+"""Hears a stream's events: subject and payload."""
 
 # What the library's parser lets out when a session description is malformed.
 _UNREADABLE = (
@@ -82,6 +86,8 @@ class Peer:
         self._answered = False
         self._candidates = 0
         self.remote_ufrags: frozenset[str] = frozenset()
+        self._listeners: list[Listener] = []
+        self.closed = False
         media.bind(self.notify)
         self._connection = connection(settings)
         self._connection.on("datachannel", self._add_channel)
@@ -93,9 +99,8 @@ class Peer:
 
     async def offer(self) -> str:
         """Gather candidates and return the offer's SDP."""
-        transceiver = self._connection.addTransceiver("video", direction="sendonly")
-        transceiver.setCodecPreferences(self._codec_preferences())
-        internals.replace_sender(transceiver, self.media.sender)
+        self._send_pictures()
+        self._send_sound()
         self._add_channel(self._connection.createDataChannel(EVENTS_LABEL))
         self._limit_ports()
         await self._connection.setLocalDescription(await self._connection.createOffer())
@@ -110,14 +115,13 @@ class Peer:
         """
         if "m=video " not in offer:
             raise BadSdp("The offer has no video section.")
-        transceiver = self._connection.addTransceiver("video", direction="sendonly")
-        transceiver.setCodecPreferences(self._codec_preferences())
-        internals.replace_sender(transceiver, self.media.sender)
+        pictures = self._send_pictures()
+        sound = self._send_sound() if "m=audio " in offer else None
         self._limit_ports()
         await self._set_remote("offer", offer)
         self._answered, self._early = True, None
-        await write_answer(self._connection, keep=transceiver)
-        if transceiver.currentDirection != "sendonly":
+        await write_answer(self._connection, keep=(pictures, sound))
+        if pictures.currentDirection != "sendonly":
             raise BadSdp("The offer has no video section that receives.")
         return self._announced()
 
@@ -160,8 +164,19 @@ class Peer:
             return
         await self._connection.addIceCandidate(parsed)
 
+    def listen(self, listener: Listener) -> None:
+        """Hand every event to a listener, too."""
+        self._listeners.append(listener)
+
+    def forget(self, listener: Listener) -> None:
+        """Undo ``listen``; may be called more than once."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
     def notify(self, subject: str, payload: dict[str, Any]) -> None:
-        """Send an event to the viewer on every open channel."""
+        """Send an event to the viewer on every open channel, and to all listeners."""
+        for listener in tuple(self._listeners):
+            listener(subject, payload)
         text = _event(subject, payload)
         for channel in self._channels:
             if channel.readyState == "open":
@@ -169,6 +184,7 @@ class Peer:
 
     async def close(self) -> None:
         """End the connection; may be called at any time and more than once."""
+        self.closed = True
         await self._flush()
         try:
             await asyncio.wait_for(self._connection.close(), CLOSE_SECONDS)
@@ -186,6 +202,25 @@ class Peer:
             await asyncio.sleep(FLUSH_STEP)
             if not any(c.bufferedAmount for c in self._channels if c.readyState == "open"):
                 return
+
+    def _send_pictures(self) -> RTCRtpTransceiver:
+        transceiver = self._connection.addTransceiver("video", direction="sendonly")
+        transceiver.setCodecPreferences(self._codec_preferences())
+        internals.replace_sender(transceiver, self.media.sender)
+        return transceiver
+
+    def _send_sound(self) -> RTCRtpTransceiver | None:
+        if self.media.sound is None:
+            return None
+        transceiver = self._connection.addTransceiver("audio", direction="sendonly")
+        opus = [
+            codec
+            for codec in RTCRtpSender.getCapabilities("audio").codecs
+            if codec.mimeType.lower() == "audio/opus"
+        ]
+        transceiver.setCodecPreferences(opus)
+        internals.replace_sender(transceiver, self.media.sound)
+        return transceiver
 
     def _codec_preferences(self) -> list[Any]:
         wanted = {"video/H264": "H264", "video/VP8": "VP8"}
@@ -295,19 +330,19 @@ async def read_description(
         raise BadSdp(f"The {kind} is not a session description that fits.") from None
 
 
-async def write_answer(peer: RTCPeerConnection, keep: RTCRtpTransceiver | None) -> None:
+async def write_answer(peer: RTCPeerConnection, keep: Sequence[RTCRtpTransceiver | None]) -> None:
     """Answer an offer that was set before.
 
     Args:
         peer: Its local description is set.
-        keep: The only transceiver that is used. The library would receive and decode all others
-            into queues that nobody reads.
+        keep: The only transceivers that are used. The library would receive and decode all
+            others into queues that nobody reads.
 
     Raises:
         BadSdp: The offer cannot be answered.
     """
     for transceiver in peer.getTransceivers():
-        if transceiver is not keep:
+        if transceiver not in keep:
             transceiver.direction = "inactive"
     try:
         await peer.setLocalDescription(await peer.createAnswer())

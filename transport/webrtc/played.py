@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from engine.avatar.player import Picture, Player
-from engine.clock import Clock
+from transport.webrtc.media_clock import MediaClock
 from transport.webrtc.payload import Payloads
 from transport.webrtc.rtp import RtpSender
 
@@ -18,22 +18,25 @@ class PlayedSender(RtpSender):
     Args:
         payloads: Returns the payloads of a codec, given its name (``H264``, ``VP8``).
         make_player: Called when the connection is up; the first picture leaves at once.
-        clock: Monotonic seconds.
+        clock: The stream's time line.
         on_picture: Called with a picture that begins a state or ends an action, and its RTP
             timestamp.
+        before_picture: Called with the time that the next picture is due at, before it is chosen.
     """
 
     def __init__(
         self,
         payloads: Callable[[str], Payloads],
         make_player: PlayerFactory,
-        clock: Clock,
+        clock: MediaClock,
         on_picture: Callable[[Picture, int], None],
+        before_picture: Callable[[float], None] = lambda due: None,
     ) -> None:
         super().__init__(clock)
         self._choose_payloads = payloads
         self._make_player = make_player
         self._on_picture = on_picture
+        self._before_picture = before_picture
         self._payloads: Payloads = ()
         self._timer: asyncio.TimerHandle | None = None
         self.player: Player | None = None
@@ -41,16 +44,13 @@ class PlayedSender(RtpSender):
     def _begin(self, now: float) -> None:
         assert self.codec is not None
         self._payloads = self._choose_payloads(self.codec)
-        self.player = self._make_player(self.codec, now)
+        self.player = self._make_player(self.codec, self._clock.start())
         self._tick()
 
     def _end(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
-
-    def _media_time(self, now: float) -> int:
-        return self.player.timestamp_at(now) if self.player is not None else 0
 
     def _keyframe_wanted(self) -> None:
         """The timeline has a keyframe at least every half second: the next one is the answer."""
@@ -59,7 +59,10 @@ class PlayedSender(RtpSender):
         assert self.player is not None
         player, lateness = self.player, self.statistics.lateness
         try:
-            while (picture := player.advance(now := self._clock())) is not None:
+            while player.due() <= (now := self._clock.now()):
+                self._before_picture(player.due())
+                picture = player.advance(now)
+                assert picture is not None
                 lateness.add(now - picture.due)
                 if picture.entered or picture.finished:
                     self._on_picture(picture, self._timestamp(picture.timestamp))
@@ -72,5 +75,5 @@ class PlayedSender(RtpSender):
             # Half a stream would look connected and stand still: rather end it, and say why.
             self._halt()
             raise
-        delay = max(0.0, player.due() - self._clock())
+        delay = max(0.0, player.due() - self._clock.now())
         self._timer = asyncio.get_running_loop().call_later(delay, self._tick)

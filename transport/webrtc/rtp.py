@@ -1,4 +1,4 @@
-"""RTP of one picture stream: packets, retransmission, reports; no coroutine per packet."""
+"""RTP of one stream of media: packets, retransmission, reports; no coroutine per packet."""
 
 import asyncio
 import logging
@@ -7,8 +7,8 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import floor
 
-from aiortc import clock as aiortc_clock
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
 from aiortc.rtp import (
@@ -27,9 +27,9 @@ from aiortc.rtp import (
 )
 from aiortc.stats import RTCStatsReport
 
-from engine.clock import Clock
 from engine.stats import Lateness
 from transport.webrtc import internals
+from transport.webrtc.media_clock import MediaClock
 
 _log = logging.getLogger(__name__)
 
@@ -79,13 +79,14 @@ class RtpSender(ABC):
     """Takes the place of aiortc's sender; a subclass decides what is sent and when.
 
     Args:
-        clock: Monotonic seconds.
+        clock: The stream's time line, which all its senders share.
     """
 
     kind = "video"
+    clock_rate = VIDEO_CLOCK_RATE
     track = None
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: MediaClock) -> None:
         self._clock = clock
         self._transport: RTCDtlsTransport | None = None
         self._ssrc = self._rtx_ssrc = 0
@@ -116,9 +117,9 @@ class RtpSender(ABC):
     def _end(self) -> None:
         """Sending must end; may be called more than once."""
 
-    @abstractmethod
     def _media_time(self, now: float) -> int:
         """Return the media clock at a moment, in ticks since the start."""
+        return floor(self._clock.elapsed(now) * self.clock_rate)
 
     @abstractmethod
     def _keyframe_wanted(self) -> None:
@@ -149,7 +150,7 @@ class RtpSender(ABC):
         internals.register_sender(self, parameters)
         self._send_rtp, self._send_rtcp = internals.media_path(self.transport)
         self._configure(parameters, codec)
-        now = self._clock()
+        now = self._clock.now()
         self.last_heard = now
         self._sending = True
         self._report()
@@ -182,7 +183,7 @@ class RtpSender(ABC):
         return RTCStatsReport()
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
-        now = self._clock()
+        now = self._clock.now()
         self.last_heard = now
         if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             self._read_reports(packet, now)
@@ -215,8 +216,15 @@ class RtpSender(ABC):
             element += bytes(-len(element) % 4)
             self._extension = struct.pack(">HH", _ONE_BYTE_EXTENSIONS, len(element) // 4) + element
 
-    def _send_payloads(self, payloads: Sequence[bytes], media_time: int) -> int:
-        """Send one picture and return its RTP timestamp.
+    def _send_payloads(
+        self, payloads: Sequence[bytes], media_time: int, marker: bool = True
+    ) -> int:
+        """Send one picture or packet of sound and return its RTP timestamp.
+
+        Args:
+            payloads: Of its RTP packets.
+            media_time: On the media clock.
+            marker: Whether the last one is marked: it ends a picture, or silence was before it.
 
         Raises:
             ConnectionError: The connection is gone.
@@ -226,7 +234,7 @@ class RtpSender(ABC):
         first_byte = _VERSION | (_EXTENSION if self._extension else 0)
         sequence, sent = self._sequence, 0
         for number, payload in enumerate(payloads):
-            marker_and_type = self._payload_type | (_MARKER if number == last else 0)
+            marker_and_type = self._payload_type | (_MARKER if marker and number == last else 0)
             self._history[sequence % HISTORY] = (sequence, marker_and_type, timestamp, payload)
             header = _HEADER.pack(first_byte, marker_and_type, sequence, timestamp, self._ssrc)
             sent += self._send_rtp(header + self._extension + payload)
@@ -275,8 +283,8 @@ class RtpSender(ABC):
 
     def _sender_report(self) -> bytes:
         """Return a report: the media clock now, whatever was sent last (RFC 3550, 6.4.1)."""
-        now = self._clock()
-        ntp = aiortc_clock.current_ntp_time()
+        now = self._clock.now()
+        ntp = self._clock.ntp(now)
         report = RtcpSrPacket(
             ssrc=self._ssrc,
             sender_info=RtcpSenderInfo(
@@ -297,7 +305,7 @@ class RtpSender(ABC):
                 continue
             statistics.fraction_lost = report.fraction_lost / 256
             statistics.packets_lost = report.packets_lost
-            statistics.jitter = report.jitter / VIDEO_CLOCK_RATE
+            statistics.jitter = report.jitter / self.clock_rate
             if report.lsr == self._report_ntp and report.dlsr:
                 statistics.round_trip = max(0.0, now - self._report_time - report.dlsr / 65536)
 

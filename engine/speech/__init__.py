@@ -1,0 +1,1 @@
+"""What an avatar says: sound, voice activity, captions and the queue of utterances."""

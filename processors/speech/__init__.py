@@ -1,0 +1,1 @@
+"""Programs and models that make speech, hear it or write it down."""

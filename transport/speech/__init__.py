@@ -1,0 +1,1 @@
+"""What streams say: scripts and streamed sound on their way to the speaker."""
