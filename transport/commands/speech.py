@@ -1,12 +1,14 @@
 """What speech is made with, from the settings."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from engine.speech.probability import SpeechProbability
-from engine.speech.settings import SpeechSettings
-from engine.speech.sound import Transcriber
+from engine.speech.settings import CaptionSettings, SpeechSettings
+from engine.speech.sound import Samples, Transcriber, Word
 from engine.speech.voice import VoiceTracker
+from processors.speech.espeak import find_espeak
+from processors.speech.openai_speech import OpenAISpeechProvider
 from processors.speech.providers import explain, make_provider
 from processors.speech.silero import probability_factory
 from processors.speech.text import clean
@@ -22,7 +24,8 @@ def speech_tools(settings: SpeechSettings, environ: Mapping[str, str]) -> Speech
         settings: The ``speech`` section.
         environ: Environment variables.
     """
-    provider = make_provider(settings.synthesis, environ)
+    installed = find_espeak()
+    provider = make_provider(settings.synthesis, environ, installed)
     fetcher = Fetcher(settings.fetch)
     detector = functools.cache(lambda: probability_factory(settings.voice))
 
@@ -32,18 +35,28 @@ def speech_tools(settings: SpeechSettings, environ: Mapping[str, str]) -> Speech
 
     async def close() -> None:
         await fetcher.close()
-        if provider is not None and hasattr(provider, "aclose"):
+        if isinstance(provider, OpenAISpeechProvider):
             await provider.aclose()
 
-    transcriber: Transcriber | None = None
-    if settings.captions.model:
-        transcriber = WhisperTranscriber(settings.captions)
     return SpeechTools(
         make_tracker=make_tracker,
         provider=provider,
-        missing=explain(settings.synthesis) or "",
-        transcriber=transcriber,
+        missing=explain(settings.synthesis, installed) or "",
+        transcriber=_LazyWhisper(settings.captions) if settings.captions.model else None,
         fetch=fetcher.fetch,
         clean=clean,
         close=close,
     )
+
+
+class _LazyWhisper:
+    """Loads the model on the thread that transcribes, when there is something to transcribe."""
+
+    def __init__(self, settings: CaptionSettings) -> None:
+        self._settings = settings
+        self._loaded: Transcriber | None = None
+
+    def transcribe(self, samples: Samples) -> Sequence[Word]:
+        if self._loaded is None:
+            self._loaded = WhisperTranscriber(self._settings)
+        return self._loaded.transcribe(samples)
