@@ -8,7 +8,7 @@ readonly DEFAULT_PREFIX=/opt/avatar-server
 readonly UNIT_FILE=/etc/systemd/system/avatar-server.service
 readonly MIN_PYTHON=3.11
 readonly DATA_FOLDERS=(videos models logs cache)
-readonly CODE=(server.py engine capture processors transport requirements.txt install.sh
+readonly CODE=(server.py engine capture processors transport requirements.txt requirements-ai.txt install.sh
     avatar-server.service)
 readonly VENV_MIB=900 CODE_MIB=50
 
@@ -32,7 +32,7 @@ Options:
   --no-systemd         no system user, no service; the files belong to whoever calls
   --python PROGRAM     the Python to use, 3.11 or newer (default: the first one found)
   --use-venv DIR       run from this environment, as it is, instead of making one
-  --requirements FILE  with --venv: what to install (default: requirements.txt)
+  --requirements FILE  what to install (default: requirements.txt; requirements-ai.txt adds models)
   --purge              with --uninstall: remove everything, the user's files and the user too
   -h, --help           show this text
 END
@@ -325,7 +325,7 @@ do_install() {
         ln -sfn "$(cd "$use_venv" && pwd)" "$prefix/venv"
     else
         if [[ -L $prefix/venv ]]; then rm "$prefix/venv"; fi
-        make_venv "$prefix/venv" "$SOURCE/requirements.txt"
+        make_venv "$prefix/venv" "$requirements"
     fi
     if $systemd; then make_user; fi
     stage_code

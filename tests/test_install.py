@@ -18,7 +18,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = ROOT / "avatar-server.service"
 SOURCES = (
-    *("server.py", "config.yaml", "requirements.txt", "install.sh", "avatar-server.service"),
+    *("server.py", "config.yaml", "requirements.txt", "requirements-ai.txt"),
+    *("install.sh", "avatar-server.service"),
     *("engine", "capture", "processors", "transport", "videos/demo"),
 )
 
@@ -126,7 +127,8 @@ def test_only_what_runs_is_installed(checkout: Path, prefix: Path) -> None:
     (checkout / "engine/.hidden").write_text("")
     install(checkout, prefix)
     assert {path.name for path in prefix.iterdir()} == {
-        *("server.py", "config.yaml", "requirements.txt", "install.sh", "avatar-server.service"),
+        *("server.py", "config.yaml", "requirements.txt", "requirements-ai.txt"),
+        *("install.sh", "avatar-server.service"),
         *("engine", "capture", "processors", "transport"),
         *("videos", "models", "logs", "cache", "venv", ".installed"),
     }
