@@ -25,6 +25,7 @@ window.viewer = {
     const onMessage = (e) => events.push([performance.now(), e.data]);
     peer.ondatachannel = (e) => { e.channel.onmessage = onMessage; };
     peer.ontrack = (e) => {
+      if (e.track.kind !== "video") return;
       e.receiver.jitterBufferTarget = 0;
       video.srcObject = new MediaStream([e.track]);
     };
