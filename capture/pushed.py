@@ -1,10 +1,10 @@
 """A source that is given its frames, e.g. by a WebRTC receiver on the event loop."""
 
 from fractions import Fraction
-from typing import Any, Protocol
 
+import av
 import numpy as np
-import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
 
 from engine.clock import Clock, monotonic
 from engine.pipeline.frame import Frame, Image
@@ -12,13 +12,6 @@ from engine.pipeline.ring import DropPolicy, Ring, RingClosed
 
 HELD = 2
 """Frames that wait for the capture thread; it is woken for each, so more would only be delay."""
-
-
-class Convertible(Protocol):
-    """A picture that is not an array yet, such as ``av.VideoFrame``."""
-
-    def to_ndarray(self, **options: Any) -> npt.NDArray[Any]:
-        """The picture in the pixel format ``format``."""
 
 
 class PushedSource:
@@ -37,7 +30,9 @@ class PushedSource:
         self.name = name
         self._clock = clock
         self._sequence = 0
-        self._ring: Ring[tuple[Image | Convertible, int, Fraction, float]] = Ring(
+        # A frame's own converter must not be used by two readers' threads at once: it can hang.
+        self._reformatter = VideoReformatter()
+        self._ring: Ring[tuple[Image | av.VideoFrame, int, Fraction, float]] = Ring(
             HELD, DropPolicy.DROP_OLDEST, clock
         )
 
@@ -56,7 +51,7 @@ class PushedSource:
 
     def push(
         self,
-        picture: Image | Convertible,
+        picture: Image | av.VideoFrame,
         pts: int,
         time_base: Fraction,
         captured_at: float | None = None,
@@ -90,9 +85,14 @@ class PushedSource:
             return None
         assert item is not None
         picture, pts, time_base, at = item
-        frame = Frame(_as_image(picture), self._sequence, pts, time_base, at)
+        frame = Frame(self._as_image(picture), self._sequence, pts, time_base, at)
         self._sequence += 1
         return frame
+
+    def _as_image(self, picture: Image | av.VideoFrame) -> Image:
+        if isinstance(picture, np.ndarray):
+            return picture
+        return self._reformatter.reformat(picture, format="bgr24").to_ndarray().view(np.uint8)
 
     def interrupt(self) -> None:
         """End reading."""
@@ -125,7 +125,7 @@ class PushedFeed:
         self._sources.append(source)
         return source
 
-    def push(self, picture: Image | Convertible, pts: int, time_base: Fraction) -> None:
+    def push(self, picture: Image | av.VideoFrame, pts: int, time_base: Fraction) -> None:
         """Hand a frame to every reader without waiting; those that have left are forgotten.
 
         An ``av.VideoFrame`` is converted by each reader, so none can change another's picture.
@@ -137,9 +137,3 @@ class PushedFeed:
         self._ended = True
         for source in self._sources:
             source.end()
-
-
-def _as_image(picture: Image | Convertible) -> Image:
-    if isinstance(picture, np.ndarray):
-        return picture
-    return picture.to_ndarray(format="bgr24").view(np.uint8)

@@ -11,7 +11,7 @@ import pytest
 from capture.camera import CameraSource
 from capture.file import FileSource
 from capture.pattern import PatternSource
-from capture.pushed import PushedSource
+from capture.pushed import PushedFeed, PushedSource
 from capture.sources import UnknownSource, parse_source
 from engine.errors import PathNotAllowed
 from engine.pipeline.frame import Frame
@@ -110,3 +110,29 @@ def test_interrupting_a_blocked_read() -> None:
     thread.join(5.0)
     assert results == [None]
     source.close()
+
+
+def test_readers_of_the_same_decoded_frames_do_not_get_in_each_others_way() -> None:
+    feed = PushedFeed("webrtc:x")
+    sources = [feed.subscribe(), feed.subscribe()]
+    together = threading.Barrier(3, timeout=20)
+    read: list[list[int]] = [[], []]
+
+    def reader(number: int) -> None:
+        for _ in range(200):
+            together.wait()
+            frame = sources[number].read()
+            assert frame is not None
+            read[number].append(int(frame.image[8, 8, 0]))
+
+    threads = [threading.Thread(target=reader, args=(n,), daemon=True) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for number in range(200):
+        grey = np.full((96, 64), 16 + number, np.uint8)
+        feed.push(av.VideoFrame.from_ndarray(grey, format="yuv420p"), number, Fraction(1, 30))
+        together.wait()
+    for thread in threads:
+        thread.join(20)
+    assert [len(values) for values in read] == [200, 200]
+    assert read[0] == read[1]
