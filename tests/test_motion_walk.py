@@ -128,9 +128,14 @@ def test_a_request_that_is_taken_back_changes_nothing(routes: Routes) -> None:
     assert {walk.next().state for _ in range(200)} == {"idle"}
 
 
-def _checked_plan(walk: GraphWalk, name: str, earliest: int) -> int:
+def _checked_plan(walk: GraphWalk, name: str, earliest: int) -> int | None:
     """Plan, and see the state begin just when the plan says."""
     before = walk.plan(name, earliest)
+    if before is None:
+        assert walk.state != name
+        walk.request(name)
+        _played(walk, 10)
+        return None
     shown = [walk.next().state for _ in range(before + 1)]
     if before:
         assert name not in shown[:before]
@@ -146,10 +151,11 @@ def test_a_planned_change_comes_when_it_was_said_to(routes: Routes, seed: int) -
         _played(walk, chance.randrange(12))
         earliest = chance.randrange(10)
         before = _checked_plan(walk, ("gesture", "idle")[number % 2], earliest)
-        waits.append(before - earliest)
-    in_time = [wait for wait in waits if wait >= 0]
-    assert len(in_time) > 0.8 * len(waits)
-    assert max(in_time) <= 2 + 3 + 2  # a bridge, its entry, then the next exit
+        if before is not None:
+            waits.append(before - earliest)
+    assert len(waits) > 320
+    assert min(waits) >= 0
+    assert max(waits) <= 2 + 3 + 2  # a bridge, its entry, then the next exit
 
 
 def test_a_plan_is_given_up_for_another_request(routes: Routes) -> None:

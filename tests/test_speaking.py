@@ -181,7 +181,7 @@ async def test_sound_is_heard_and_the_avatar_gestures(viewer: Viewer, ear: Ear, 
     done = await event(viewer, "stream/done")
     assert done == {"utterance": answer["utterance"], "position_ms": pytest.approx(400, abs=40)}
     await brightness_is(viewer, False)
-    assert any(heard.rms < 0.001 for heard in ear.heard[-3:])
+    await ear.until(lambda heard: heard.rms < 0.001)
 
 
 async def test_text_is_spoken_with_captions(viewer: Viewer, ear: Ear) -> None:

@@ -61,26 +61,27 @@ class CutWalk:
         self._leaving = True
         self._wait = 0
 
-    def plan(self, name: str, earliest: int) -> int:
+    def plan(self, name: str, earliest: int) -> int | None:
         """Go to a state at a picture that is known ahead.
-
-        It is left earlier than asked only where the clip that plays ends before.
 
         Args:
             name: The state.
             earliest: Least pictures that come before the state's first one.
 
         Returns:
-            How many pictures come before it; 0 where the state is being played.
+            How many pictures come before it; 0 where the state is being played; None, and nothing
+            has changed, where the clip that plays ends before: ask again later.
 
         Raises:
             StateNotFound: There is no state of this name.
         """
+        left = self._clip.first + self._clip.count - 1 - self._index
+        if earliest > left and name in self.names:
+            return None
         self.request(name)
         if not self._leaving:
             return 0
-        left = self._clip.first + self._clip.count - 1 - self._index
-        self._wait = min(earliest, left)
+        self._wait = earliest
         if self._wait < left and self._index + self._wait in self._keyframes:
             self._wait += 1
         return self._wait

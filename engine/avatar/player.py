@@ -35,8 +35,11 @@ class Walk(Protocol):
     def request(self, name: str) -> None:
         """Go to a state, or play an action once."""
 
-    def plan(self, name: str, earliest: int) -> int:
-        """Go to a state after at least so many pictures; return after how many."""
+    def plan(self, name: str, earliest: int) -> int | None:
+        """Go to a state after at least so many pictures; return after how many.
+
+        None, and nothing has changed, where that cannot be said yet.
+        """
 
     def next(self) -> Step:
         """Return the next picture."""
@@ -103,7 +106,7 @@ class Player:
         """
         self._walk.request(name)
 
-    def plan(self, name: str, not_before: float) -> float:
+    def plan(self, name: str, not_before: float) -> float | None:
         """Go to a state at a moment that is known ahead.
 
         Args:
@@ -112,18 +115,22 @@ class Player:
 
         Returns:
             When its first picture is due; the next picture's time where the state is being
-            played. A little before ``not_before`` where a clip ends there.
+            played; None, and nothing has changed, where that cannot be said yet.
 
         Raises:
             StateNotFound: There is no state of this name.
         """
         pictures = (not_before - self.due()) * self._rate / self._scale
         earliest = max(0, ceil(pictures - _ROUNDING))
-        return self.due() + float(self._walk.plan(name, earliest) / self._fps)
+        before = self._walk.plan(name, earliest)
+        return None if before is None else self._due(self._number + before)
 
     def due(self) -> float:
         """Return when the next picture is due, in seconds on the caller's clock."""
-        return self._start + self._number * self._scale / self._rate
+        return self._due(self._number)
+
+    def _due(self, number: int) -> float:
+        return self._start + number * self._scale / self._rate
 
     def advance(self, now: float) -> Picture | None:
         """Return the next picture if it is due, else None.

@@ -94,30 +94,33 @@ class GraphWalk:
             self._waited = 0
             self._planned = None
 
-    def plan(self, name: str, earliest: int) -> int:
+    def plan(self, name: str, earliest: int) -> int | None:
         """Go to a state at a picture that is known ahead.
 
-        Until then the walk goes straight on. It may leave earlier than asked only where a clip
-        ends before.
+        Until then the walk goes straight on.
 
         Args:
             name: The state.
             earliest: Least pictures that come before the state's first one.
 
         Returns:
-            How many pictures come before it; 0 where the state is being played.
+            How many pictures come before it; 0 where the state is being played; None, and nothing
+            has changed, where the clip that plays ends before: ask again later.
 
         Raises:
             StateNotFound: There is no state of this name.
         """
-        self.request(name)
-        if self._shown == name:
+        if name not in self.names or self._shown == name:
+            self.request(name)
             return 0
         before = len(self._bridge) + (self._entry is not None)
         index = self._index if self._entry is None else self._entry
         exits, lasts = self._routes.exits[name], self._routes.lasts
         while index not in lasts and (before < earliest or index not in exits):
             index, before = index + 1, before + 1
+        if before < earliest:
+            return None
+        self.request(name)
         self._planned = self._count + before
         return before
 

@@ -55,7 +55,10 @@ class OpusEncoder:
         }
         self._context = context
         self._held = np.empty(0, np.float32)
-        self._encoded = 0
+        self._encoded = -PACKET_SAMPLES
+        # Packets say how loud each band is by the difference to the packet before (RFC 6716,
+        # 4.3.2.1): the one before the first is silence, for the encoder as for the decoder.
+        self._encode(np.zeros(PACKET_SAMPLES, np.float32))
 
     def encode(self, samples: Samples) -> list[bytes]:
         """Return the packets that sound completes."""
@@ -72,7 +75,7 @@ class OpusEncoder:
 
         There are none if there was no sound.
         """
-        if not self._encoded and not len(self._held):
+        if self._encoded <= 0 and not len(self._held):
             return []
         padding = DECODER_DELAY + -(len(self._held) + DECODER_DELAY) % PACKET_SAMPLES
         return self.encode(np.zeros(padding, np.float32))

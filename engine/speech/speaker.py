@@ -21,6 +21,8 @@ _SLOT = PACKET_MS / 1000
 _PLAN_AHEAD_MS = 240
 _LONGEST_LEAD_MS = 500
 _MAX_LAG = 0.25
+_EARLY = 0.04
+"""Seconds before the voice ends from which the avatar may leave: the nearest exit is taken."""
 
 
 class Mover(Protocol):
@@ -30,8 +32,11 @@ class Mover(Protocol):
     def names(self) -> tuple[str, ...]:
         """The states and actions that there are."""
 
-    def plan(self, name: str, not_before: float) -> float:
-        """Go to a state; return when its first picture is due."""
+    def plan(self, name: str, not_before: float) -> float | None:
+        """Go to a state; return when its first picture is due.
+
+        None, and nothing has changed, where that cannot be said yet.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +221,8 @@ class Speaker:
         assert current is not None
         self._on_event(Ended(current, self.position_ms, interrupted))
         self._gap = None
+        # A packet of silence comes before the next one, which was encoded to follow silence.
+        self._free += _SLOT
 
     # Motion.
 
@@ -242,7 +249,7 @@ class Speaker:
         if change is None or change[0] > min(at + _PLAN_AHEAD_MS, current.horizon_ms):
             return
         if change[1] != self._moving and not (self._moving and self._goes_on()):
-            self._go(change[1], self._begin + change[0] / 1000)
+            self._plan(change[1], self._begin + change[0] / 1000)
 
     def _wanted(self, due: float) -> bool:
         current = self._current
@@ -275,9 +282,21 @@ class Speaker:
         silence = current.duration_ms - (current.duration_ms if end is None else end)
         return silence + following.spans[0].start <= self._pause * 1000
 
+    def _plan(self, moving: bool, at: float) -> None:
+        if not moving:
+            # The exit that is nearest; until the voice ends nothing is asked for again.
+            if self._go(False, at - _EARLY) is not None:
+                self._settled = max(self._settled, at)
+            return
+        shown = self._go(True, at)
+        if shown is not None:
+            # It is silent until then: nobody hears that it lasts longer.
+            self._begin += max(0.0, shown - at)
+
     def _go(self, moving: bool, at: float) -> float | None:
         if self._mover is None:
             return None
-        self._moving = moving
-        self._settled = self._mover.plan(SPEAKING_STATE if moving else REST_STATE, at)
-        return self._settled
+        shown = self._mover.plan(SPEAKING_STATE if moving else REST_STATE, at)
+        if shown is not None:
+            self._moving, self._settled = moving, shown
+        return shown

@@ -4,7 +4,6 @@ import asyncio
 from typing import Final
 
 from engine.speech.opus import DTX_PACKET, silence_packets
-
 from engine.speech.sound import PACKET_MS, SAMPLE_RATE
 from engine.speech.speaker import Packet, Speaker
 from transport.webrtc.media_clock import MediaClock
@@ -17,6 +16,7 @@ TAIL_PACKETS: Final = 6
 """Packets of silence after speech: receivers that gather some packets get to its end at once."""
 
 _SLOT = PACKET_MS / 1000
+_ROUNDING = 1e-6
 
 
 class SoundSender(RtpSender):
@@ -98,7 +98,7 @@ class SoundSender(RtpSender):
         """Return when there is something to send next."""
         silence, spoken = self._silence_due(), self._speaker.due()
         # A packet of silence must be over before speech begins.
-        if spoken is not None and spoken < max(silence, self._clock.now()) + _SLOT:
+        if spoken is not None and spoken < max(silence, self._clock.now()) + _SLOT - _ROUNDING:
             return spoken
         return silence
 
