@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from engine.motion.graph import MotionSettings
 from engine.pipeline.model_settings import ModelSettings, RuntimeSettings
 from engine.pipeline.settings import OutputSettings, PipelineSettings, ProcessorSettings
+from engine.pipeline.swap_settings import PictureSettings
 from engine.speech.settings import SpeechSettings
 
 _SIZE = re.compile(r"^(\d{2,4})x(\d{2,4})$")
@@ -236,5 +237,6 @@ class Settings(Section):
     processors: ProcessorSettings = Field(default_factory=ProcessorSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+    pictures: PictureSettings = Field(default_factory=PictureSettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
     speech: SpeechSettings = Field(default_factory=SpeechSettings)

@@ -8,7 +8,7 @@ from engine.pipeline.frame import Frame, Image
 from engine.pipeline.protocols import Traits
 from engine.pipeline.settings import AnonymiseSettings
 from processors.face_hold import FaceHold
-from processors.yunet import Face
+from processors.faces.face import Face
 
 CELLS = 5
 """Of a hidden face this many values remain across its width: too few to tell who it is."""
@@ -49,14 +49,14 @@ class Anonymise:
     def _hide(self, image: Image, face: Face) -> None:
         cv2 = self._cv2
         grow = 1.0 + self._settings.margin
-        centre = (face.x + face.width / 2, face.y + face.height / 2)
-        half = (max(1.0, face.width * grow / 2), max(1.0, face.height * grow / 2))
+        centre, size = face.centre, (face.box[2:] - face.box[:2]).tolist()
+        half = (max(1.0, size[0] * grow / 2), max(1.0, size[1] * grow / 2))
         left, right = _clip(centre[0] - half[0], centre[0] + half[0], image.shape[1])
         top, bottom = _clip(centre[1] - half[1], centre[1] + half[1], image.shape[0])
         if left >= right or top >= bottom:
             return
         part = image[top:bottom, left:right]
-        cell = max(1.0, max(face.width, face.height) * grow / CELLS)
+        cell = max(1.0, max(size) * grow / CELLS)
         few = (max(1, round((right - left) / cell)), max(1, round((bottom - top) / cell)))
         small = cv2.resize(part, few, interpolation=cv2.INTER_AREA)
         smooth = self._settings.effect == "blur"

@@ -1,9 +1,11 @@
 """Keeps faces that the detector has just lost, so that none shows through a short drop-out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from processors.yunet import Face
+import numpy as np
+
+from processors.faces.face import Face
 
 GROWTH_PER_S = 1.0
 """How fast the box of a lost face grows, as a part of its size: the face may have moved."""
@@ -46,16 +48,11 @@ class FaceHold:
 
 
 def _same(before: Face, now: Face) -> bool:
-    x, y = now.x + now.width / 2, now.y + now.height / 2
-    return before.x <= x <= before.x + before.width and before.y <= y <= before.y + before.height
+    x, y = now.centre
+    left, top, right, bottom = before.box
+    return bool(left <= x <= right and top <= y <= bottom)
 
 
 def _grown(face: Face, seconds: float) -> Face:
-    extra = max(0.0, seconds) * GROWTH_PER_S
-    return Face(
-        face.x - face.width * extra / 2,
-        face.y - face.height * extra / 2,
-        face.width * (1 + extra),
-        face.height * (1 + extra),
-        face.score,
-    )
+    reach = (face.box[2:] - face.box[:2]) * (max(0.0, seconds) * GROWTH_PER_S / 2)
+    return replace(face, box=(face.box + np.concatenate([-reach, reach])).astype(np.float32))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from engine.errors import InvalidInput, MissingDependency
+from engine.pipeline.model_settings import RuntimeSettings
 from engine.pipeline.protocols import Processor
 from engine.pipeline.settings import ProcessorSettings
 from engine.pipeline.statistics import Snapshot
@@ -13,10 +14,14 @@ from processors.anonymise import Anonymise
 from processors.background_blur import BackgroundBlur, load_matting
 from processors.basic import Mirror, NoProcessor
 from processors.chain import Chain
+from processors.faces.yunet import YuNet
 from processors.gpu_memory import GpuMemory
-from processors.model_files import ModelNotFound, find_model
+from processors.models.files import ModelNotFound, model_folders
+from processors.models.library import ModelLibrary
 from processors.overlay import Overlay
-from processors.yunet import YuNet
+from processors.swap.control import SwapControl
+from processors.swap.models import SwapModels
+from processors.swap.processor import FaceSwap, SwapMark
 
 Factory = Callable[[], Processor]
 
@@ -25,17 +30,27 @@ class UnknownProcessor(InvalidInput):
     """No processor has this name."""
 
 
+def _own_library() -> ModelLibrary:
+    return ModelLibrary(model_folders((), os.environ))
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessorContext:
     """What processors may need beyond settings.
 
     Attributes:
         snapshot: The statistics of the pipeline that they will be part of.
-        environ: Environment variables.
+        library: Where models are.
+        runtime: What runs them.
+        swap: The face swap of the stream; None makes one from the settings.
     """
 
     snapshot: Callable[[], Snapshot] = Snapshot
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    library: ModelLibrary = field(
+        default_factory=lambda: ModelLibrary(model_folders((), os.environ))
+    )
+    runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
+    swap: SwapControl | None = None
 
 
 def processor_factories(
@@ -45,27 +60,28 @@ def processor_factories(
 
     def anonymise() -> Processor:
         section = settings.anonymise
-        model = find_model(
-            section.model, settings.models, context.environ, "face detector (YuNet, ONNX)"
-        )
+        model = context.library.resolve(section.model, "face detector (YuNet, ONNX)")
         return Anonymise(YuNet(model, section.detection_width, section.threshold).detect, section)
 
     def background_blur() -> Processor:
         section = settings.background_blur
         try:
-            model = find_model(section.model, settings.models, context.environ, "matting model")
+            model = context.library.resolve(section.model, "matting model")
         except ModelNotFound as error:
             raise MissingDependency(
                 f"background_blur needs a matting model. {error.description}", error.hint
             ) from error
         return BackgroundBlur(load_matting(model, section.size), section.strength)
 
+    models = SwapModels(context.library, context.runtime)
+    swap = context.swap or SwapControl(settings.face_swap, models)
     return {
         "none": NoProcessor,
         "mirror": Mirror,
         "anonymise": anonymise,
         "background_blur": background_blur,
         "overlay": lambda: Overlay(context.snapshot, GpuMemory().read),
+        **swap.factories(),
     }
 
 
@@ -87,6 +103,8 @@ def build_chain(
 ) -> Chain:
     """A chain of processors; those already made are closed if a later one cannot be.
 
+    Behind a face swap comes its mark, last of all: nothing may cover or mirror it.
+
     Args:
         names: In the order in which they are applied.
         factories: See ``processor_factories``.
@@ -96,8 +114,10 @@ def build_chain(
         UnknownProcessor, ModelNotFound, MissingDependency: See ``build_processor``.
     """
     made: list[Processor] = []
+    wanted = tuple(names)
+    marks = (SwapMark.name,) if FaceSwap.name in wanted else ()
     try:
-        for name in names:
+        for name in (*wanted, *marks):
             made.append(_make(name, factories))
     except BaseException:
         for processor in made:

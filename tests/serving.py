@@ -31,6 +31,7 @@ from transport.processed import ProcessedStreams
 from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
 from transport.speech.studio import SpeechStudio, SpeechTools
+from transport.swaps.desk import SwapDesk
 
 DARK, BRIGHT = 40, 200
 WAVING_PICTURES = 10
@@ -93,13 +94,14 @@ async def serving(
     avatars: AvatarSettings | None = None,
     speech: SpeechSettings | None = None,
     tools: SpeechTools | None = None,
+    swaps: SwapDesk | None = None,
 ) -> AsyncIterator[tuple[TestClient, StreamRegistry]]:
     """Serve the avatars in ``root``; yields a client and the registry."""
     settings = avatars or avatar_settings(root)
     library = AvatarLibrary(settings)
     streams, webrtc = streams or StreamSettings(seed=1), webrtc or WebRtcSettings()
     processed = ProcessedStreams(
-        live or LiveSettings(), pipeline or PipelineSettings(), _factories, library, clock
+        live or LiveSettings(), pipeline or PipelineSettings(), _factories, library, clock, swaps
     )
     speech = speech or SpeechSettings()
     studio = SpeechStudio(speech, tools or SpeechTools(lambda: energy_tracker(speech.voice)))

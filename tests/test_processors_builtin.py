@@ -16,8 +16,12 @@ from processors.background_blur import BackgroundBlur, load_matting
 from processors.basic import Mirror, NoProcessor
 from processors.chain import Chain
 from processors.face_hold import FaceHold
+from processors.faces.detector import DetectionFailed
+from processors.faces.face import Face
+from processors.faces.yunet import YuNet
 from processors.gpu_memory import GpuMemory
-from processors.model_files import ModelNotFound
+from processors.models.files import ModelNotFound
+from processors.models.library import ModelLibrary
 from processors.overlay import Overlay, describe
 from processors.registry import (
     ProcessorContext,
@@ -26,7 +30,6 @@ from processors.registry import (
     build_processor,
     processor_factories,
 )
-from processors.yunet import DetectionFailed, Face, YuNet
 from tests.pipeline_fakes import FakeClock, FunctionProcessor, make_frame, picture
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -64,15 +67,20 @@ def scripted(answers: Sequence[Sequence[Face] | Exception]) -> Callable[[Image],
     return detect
 
 
-FACE = Face(80, 60, 40, 50)
+def face_at(x: float, y: float, width: float, height: float) -> Face:
+    """A face whose landmarks lie where they usually do."""
+    box = np.array([x, y, x + width, y + height], np.float32)
+    parts = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
+    return Face(box, box[:2] + parts * np.array([width, height], np.float32), 0.9)
+
+
+FACE = face_at(80, 60, 40, 50)
 
 
 def unrecognisable(before: Image, after: Image, face: Face) -> bool:
     """Every fine detail inside the face's box has gone."""
-    box = (
-        slice(int(face.y), int(face.y + face.height)),
-        slice(int(face.x), int(face.x + face.width)),
-    )
+    left, top, right, bottom = (int(value) for value in face.box)
+    box = (slice(top, bottom), slice(left, right))
     first, second = before[box].astype(float), after[box].astype(float)
     correlation = np.corrcoef((first - first.mean()).ravel(), (second - second.mean()).ravel())
     return bool(abs(correlation[0, 1]) < 0.35) and not np.array_equal(first, second)
@@ -80,8 +88,8 @@ def unrecognisable(before: Image, after: Image, face: Face) -> bool:
 
 def detail(image: Image, face: Face) -> float:
     """The energy of the fine structure inside the face's box."""
-    left, top = max(0, int(face.x)), max(0, int(face.y))
-    part = image[top : int(face.y + face.height), left : int(face.x + face.width)]
+    left, top, right, bottom = (max(0, int(value)) for value in face.box)
+    part = image[top:bottom, left:right]
     return float(cv2.Laplacian(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), cv2.CV_64F).var())
 
 
@@ -99,7 +107,12 @@ def test_a_face_is_hidden_whole_and_the_rest_is_left(effect: str) -> None:
 
 @pytest.mark.parametrize(
     "face",
-    [Face(-30, -20, 60, 60), Face(180, 140, 90, 90), Face(-500, 0, 40, 40), Face(5, 5, 0, 0)],
+    [
+        face_at(-30, -20, 60, 60),
+        face_at(180, 140, 90, 90),
+        face_at(-500, 0, 40, 40),
+        face_at(5, 5, 0, 0),
+    ],
 )
 def test_faces_at_and_beyond_the_edge(face: Face) -> None:
     image = Anonymise(scripted([[face]]), AnonymiseSettings()).process(
@@ -122,12 +135,13 @@ def test_a_lost_face_stays_hidden_for_a_while_and_no_longer() -> None:
 
 def test_a_moving_face_replaces_its_memory_and_a_second_one_is_kept() -> None:
     hold = FaceHold(1.0)
-    hold.update([Face(0, 0, 40, 40), Face(200, 0, 40, 40)], 0.0)
-    now = hold.update([Face(8, 0, 40, 40)], 0.1)
+    moved = face_at(8, 0, 40, 40)
+    hold.update([face_at(0, 0, 40, 40), face_at(200, 0, 40, 40)], 0.0)
+    now = hold.update([moved], 0.1)
     assert len(now) == 2
-    assert now[0] == Face(8, 0, 40, 40)
-    assert now[1].x < 200
-    assert now[1].width > 40
+    assert now[0] is moved
+    assert now[1].box[0] < 200
+    assert now[1].box[2] - now[1].box[0] > 40
     assert hold.update([], 1.05) != []
     assert hold.update([], 1.2) == []
 
@@ -178,8 +192,8 @@ def test_boxes_are_in_pixels_of_the_whole_picture(models: Path, media: Path) -> 
     large = np.asarray(cv2.resize(image, None, fx=2, fy=2), np.uint8)
     small_face = YuNet(models / YUNET.name, 320, 0.5).detect(image)[0]
     large_face = YuNet(models / YUNET.name, 320, 0.5).detect(large)[0]
-    assert large_face.x == pytest.approx(2 * small_face.x, abs=0.02 * large.shape[1])
-    assert large_face.width == pytest.approx(2 * small_face.width, rel=0.1)
+    assert large_face.box[0] == pytest.approx(2 * small_face.box[0], abs=0.02 * large.shape[1])
+    assert large_face.area == pytest.approx(4 * small_face.area, rel=0.2)
 
 
 READING = Snapshot(
@@ -262,7 +276,7 @@ def test_no_gpu_gives_no_reading() -> None:
 
 def test_every_name_is_built(models: Path) -> None:
     settings = ProcessorSettings()
-    context = ProcessorContext(environ={"AVATAR_MODELS": str(models)})
+    context = ProcessorContext(library=ModelLibrary([models]))
     for name in ("none", "mirror", "anonymise", "overlay"):
         processor = build_processor(name, settings, context)
         assert processor.name == name
@@ -270,9 +284,9 @@ def test_every_name_is_built(models: Path) -> None:
 
 
 def test_missing_models_say_where_they_belong(tmp_path: Path) -> None:
-    settings = ProcessorSettings(models=tmp_path)
-    context = ProcessorContext(environ={})
-    with pytest.raises(ModelNotFound, match="AVATAR_MODELS"):
+    settings = ProcessorSettings()
+    context = ProcessorContext(library=ModelLibrary([tmp_path]))
+    with pytest.raises(ModelNotFound, match="models pull yunet"):
         build_processor("anonymise", settings, context)
     with pytest.raises(MissingDependency, match=r"matting model.*modnet\.onnx"):
         build_processor("background_blur", settings, context)

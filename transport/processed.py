@@ -20,6 +20,9 @@ from engine.pipeline.settings import PipelineSettings
 from engine.pipeline.statistics import Snapshot, Statistics
 from engine.settings import LiveSettings
 from processors.registry import build_chain
+from processors.swap.control import SwapChange, SwapControl
+from processors.swap.processor import FaceSwap
+from transport.swaps.desk import SwapDesk
 from transport.webrtc.live import LiveEncoder, ProcessedMedia
 
 _log = logging.getLogger(__name__)
@@ -43,6 +46,19 @@ class TooManyPipelines(Unavailable):
     """The server runs as many pipelines as it may."""
 
 
+@dataclass(frozen=True, slots=True)
+class SwapWish:
+    """What a caller wants of a stream's face swap.
+
+    Attributes:
+        change: From what the settings say, or from how the stream is at present.
+        key: The same for wishes that are the same, so that their streams can be shared.
+    """
+
+    change: SwapChange
+    key: str
+
+
 @dataclass(eq=False)
 class Shared:
     """A pipeline and who watches it; a kept one goes on without viewers."""
@@ -51,6 +67,7 @@ class Shared:
     pipeline: Pipeline
     control: PipelineControl
     encoder: LiveEncoder
+    swap: SwapControl
     viewers: int = 0
     kept: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,6 +87,7 @@ class ProcessedStreams:
         make_factories: See ``MakeFactories``.
         library: Where avatars come from, for ``avatar:ID``.
         clock: Monotonic seconds.
+        swaps: Callers' faces, and the face swap of each pipeline; closed with this.
     """
 
     def __init__(
@@ -79,7 +97,9 @@ class ProcessedStreams:
         make_factories: MakeFactories,
         library: AvatarLibrary,
         clock: Clock = monotonic,
+        swaps: SwapDesk | None = None,
     ) -> None:
+        self.swaps = swaps or SwapDesk(clock=clock)
         self._settings = settings
         self._pipeline = pipeline
         self._make_factories = make_factories
@@ -110,10 +130,15 @@ class ProcessedStreams:
     # Pipelines that somebody else runs.
 
     def adopt(
-        self, name: str, pipeline: Pipeline, control: PipelineControl, encoder: LiveEncoder
+        self,
+        name: str,
+        pipeline: Pipeline,
+        control: PipelineControl,
+        encoder: LiveEncoder,
+        swap: SwapControl,
     ) -> None:
         """Let viewers watch a pipeline under a name, as if it were an avatar's id."""
-        self._adopted[name] = Shared((name,), pipeline, control, encoder, kept=True)
+        self._adopted[name] = Shared((name,), pipeline, control, encoder, swap, kept=True)
 
     @property
     def adopted(self) -> tuple[str, ...]:
@@ -126,8 +151,15 @@ class ProcessedStreams:
         """Return the chain that was asked for, or that of the settings."""
         return self._pipeline.processors if wanted is None else tuple(wanted)
 
-    async def watch(self, source: str, processors: Sequence[str]) -> tuple[ProcessedMedia, Shared]:
+    async def watch(
+        self, source: str, processors: Sequence[str], wish: SwapWish | None = None
+    ) -> tuple[ProcessedMedia, Shared]:
         """Return media for one more viewer of a pipeline, which is made if need be.
+
+        Args:
+            source: What is shown.
+            processors: The chain.
+            wish: Of its face swap; None: as the settings have it.
 
         Raises:
             SourceNotAllowed: The settings forbid this kind of source.
@@ -136,16 +168,17 @@ class ProcessedStreams:
             AvatarServerError: The source or a processor cannot be used.
         """
         async with self._making:
-            shared = self._adopted.get(source) or await self._find(source, processors)
+            shared = self._adopted.get(source) or await self._find(source, processors, wish)
             shared.viewers += 1
         media = ProcessedMedia(
             shared.encoder, lambda: self._leave(shared), shared.states, self._clock
         )
         return media, shared
 
-    async def _find(self, source: str, processors: Sequence[str]) -> Shared:
+    async def _find(self, source: str, processors: Sequence[str], wish: SwapWish | None) -> Shared:
         self._check_allowed(source)
-        key = (source, *processors)
+        # Whoever has faces of their own must not get a pipeline with those of others.
+        key = (source, *processors, *((wish.key,) if wish is not None else ()))
         shared = self._shared.get(key)
         if shared is not None and not shared.pipeline.ended:
             return shared
@@ -156,7 +189,7 @@ class ProcessedStreams:
                 "Try again later, or raise live.max_pipelines.",
                 retry_after=5,
             )
-        return await self._make(key, source, processors)
+        return await self._make(key, source, processors, wish)
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Return the statistics of every pipeline by its name."""
@@ -164,8 +197,15 @@ class ProcessedStreams:
         pipelines = [shared.pipeline for shared in everyone]
         return {pipeline.name: pipeline.snapshot() for pipeline in pipelines}
 
-    async def change(self, shared: Shared, change: PipelineChange) -> None:
+    async def change(
+        self, shared: Shared, change: PipelineChange, wish: SwapWish | None = None
+    ) -> None:
         """Change a running pipeline, for all who watch it.
+
+        Args:
+            shared: The pipeline.
+            change: What is to be different.
+            wish: What is to be different in its face swap.
 
         Raises:
             SourceNotAllowed: The settings forbid the new source.
@@ -173,7 +213,7 @@ class ProcessedStreams:
         """
         if change.source is not None:
             self._check_allowed(change.source)
-        await asyncio.to_thread(shared.control.apply, change)
+        await asyncio.to_thread(_apply, shared, change, wish)
         # It no longer is what its key says: the next who asks for that gets a pipeline anew.
         if self._shared.get(shared.key) is shared:
             del self._shared[shared.key]
@@ -185,6 +225,7 @@ class ProcessedStreams:
             self._stop(shared)
         while self._stopping:
             await asyncio.gather(*self._stopping)
+        await asyncio.to_thread(self.swaps.close)
 
     def _own(self) -> list[Shared]:
         return [*self._shared.values(), *self._changed]
@@ -211,12 +252,21 @@ class ProcessedStreams:
         folders = self._settings.allowed_folders
         return parse_source(text, self._pipeline.capture, self._clock, folders)
 
-    async def _make(self, key: tuple[str, ...], source: str, processors: Sequence[str]) -> Shared:
+    async def _make(
+        self,
+        key: tuple[str, ...],
+        source: str,
+        processors: Sequence[str],
+        wish: SwapWish | None,
+    ) -> Shared:
         loop = asyncio.get_running_loop()
         statistics = Statistics(self._clock)
-        factories = self._make_factories(statistics)
+        swap = self.swaps.control()
+        factories = {**self._make_factories(statistics), **swap.factories()}
         after = self._pipeline.bypass_after
         opened = self._source(source)
+        if wish is not None:
+            await asyncio.to_thread(_set_up, swap, wish)
         chain = await asyncio.to_thread(build_chain, processors, factories, after)
         name = f"live-{next(self._numbers)}"
         encoder = LiveEncoder(name, loop, self._settings, self._clock)
@@ -237,7 +287,7 @@ class ProcessedStreams:
         control = PipelineControl(
             pipeline, processors, self._source, lambda names: build_chain(names, factories, after)
         )
-        shared = Shared(key, pipeline, control, encoder)
+        shared = Shared(key, pipeline, control, encoder, swap)
         await asyncio.to_thread(pipeline.start)
         self._shared[key] = shared
         return shared
@@ -269,3 +319,17 @@ class ProcessedStreams:
             await asyncio.to_thread(shared.pipeline.stop)
         except Exception as error:  # noqa: BLE001 - whatever it was, the others are stopped too
             _log.warning("pipeline %s did not stop well: %s", shared.pipeline.name, error)
+
+
+def _set_up(swap: SwapControl, wish: SwapWish) -> None:
+    with swap.changed(wish.change):
+        return
+
+
+def _apply(shared: Shared, change: PipelineChange, wish: SwapWish | None) -> None:
+    """Make both changes, or, where one fails, neither."""
+    if wish is None:
+        shared.control.apply(change)
+        return
+    with shared.swap.changed(wish.change) as anew:
+        shared.control.apply(change, anew and FaceSwap.name in shared.control.processors)

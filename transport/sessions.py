@@ -12,7 +12,7 @@ from engine.avatar.library import AvatarLibrary
 from engine.clock import Clock, monotonic
 from engine.errors import Conflict, Forbidden, NotFound, Unavailable
 from engine.settings import StreamSettings, WebRtcSettings
-from transport.processed import ProcessedStreams, Shared
+from transport.processed import ProcessedStreams, Shared, SwapWish
 from transport.speech.studio import SpeechStudio
 from transport.speech.voice import Voice
 from transport.webrtc.media import Media, PlayedMedia, SharedByStreams
@@ -172,9 +172,19 @@ class StreamRegistry:
         )
 
     async def offer_processed(
-        self, source: str, processors: Sequence[str], session_timeout: float | None
+        self,
+        source: str,
+        processors: Sequence[str],
+        session_timeout: float | None,
+        wish: SwapWish | None = None,
     ) -> tuple[Stream, str]:
         """Create a stream that shows a processed source; return it with its offer's SDP.
+
+        Args:
+            source: What it shows.
+            processors: The chain.
+            session_timeout: Seconds after which it ends by itself.
+            wish: Of its face swap; None: as the settings have it.
 
         Raises:
             TooManyStreams, TooManyPipelines: A limit is reached.
@@ -184,7 +194,7 @@ class StreamRegistry:
         async def make() -> Stream:
             if source.startswith("avatar:"):
                 await self._library.ready(source.partition(":")[2], self._compile_wait)
-            media, shared = await self._processed.watch(source, processors)
+            media, shared = await self._processed.watch(source, processors, wish)
             stream = self._make(source, media, session_timeout)
             stream.shared = shared
             return stream

@@ -53,15 +53,20 @@ class PipelineControl:
         """The names of the present chain."""
         return self._processors
 
-    def apply(self, change: PipelineChange) -> None:
+    def apply(self, change: PipelineChange, anew: bool = False) -> None:
         """Make all of the change, or, where that fails, none of it.
+
+        Args:
+            change: What is to be different.
+            anew: Make the chain anew even where its names stay, as its settings have changed.
 
         Raises:
             AvatarServerError: A processor or the source cannot be used; nothing has changed.
         """
         with self._lock:
             wanted = self._wanted(change)
-            transform = self._make_transform(wanted) if wanted != self._processors else None
+            changed = anew or wanted != self._processors
+            transform = self._make_transform(wanted) if changed else None
             try:
                 if change.source is not None:
                     self.pipeline.set_source(self._make_source(change.source))

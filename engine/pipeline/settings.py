@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.pipeline.swap_settings import FaceSwapSettings
+
 
 class CaptureSettings(BaseModel):
     """Where frames come from."""
@@ -119,6 +121,9 @@ class ProcessorSettings(BaseModel):
     background_blur: BackgroundBlurSettings = Field(
         default_factory=BackgroundBlurSettings, description="Blurs what is not the person."
     )
+    face_swap: FaceSwapSettings = Field(
+        default_factory=FaceSwapSettings, description="Puts other faces in."
+    )
 
 
 class PipelineSettings(BaseModel):
@@ -140,7 +145,8 @@ class PipelineSettings(BaseModel):
         description="Threads that process; more than 1 only for parallel processors.",
     )
     processors: tuple[str, ...] = Field(
-        (), description="The chain, in order: mirror, anonymise, background_blur, overlay."
+        (),
+        description="The chain, in order: mirror, face_swap, anonymise, background_blur, overlay.",
     )
     bypass_after: int = Field(
         10,

@@ -26,6 +26,7 @@ from engine.pipeline.settings import (
     ProcessorSettings,
 )
 from processors.chain import Chain
+from processors.models.library import ModelLibrary
 from processors.registry import ProcessorContext, build_processor
 from tests.benchmarks.pipeline_parts import (
     Counter,
@@ -215,7 +216,7 @@ def anonymise(count: int) -> list[Row]:
     source.close()
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    context = ProcessorContext(environ={"AVATAR_MODELS": str(SHARED / "models")})
+    context = ProcessorContext(library=ModelLibrary([SHARED / "models"]))
     chain = Chain([build_processor("anonymise", ProcessorSettings(), context)])
     chain.apply(frames[:1])
     began, cpu = time.perf_counter(), time.process_time()

@@ -35,6 +35,7 @@ def load_settings(options: argparse.Namespace) -> Settings:
 
 def _absolute(settings: Settings, base: Path) -> Settings:
     avatars, live = settings.avatars, settings.live
+    swap = settings.processors.face_swap
     return settings.model_copy(
         update={
             "avatars": avatars.model_copy(
@@ -46,6 +47,13 @@ def _absolute(settings: Settings, base: Path) -> Settings:
             ),
             "live": live.model_copy(
                 update={"allowed_folders": tuple(base / path for path in live.allowed_folders)}
+            ),
+            "processors": settings.processors.model_copy(
+                update={
+                    "face_swap": swap.model_copy(
+                        update={"faces": tuple(str(base / face) for face in swap.faces)}
+                    )
+                }
             ),
             "models": settings.models.model_copy(
                 update={"folders": tuple(base / p.expanduser() for p in settings.models.folders)}

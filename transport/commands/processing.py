@@ -8,9 +8,11 @@ import threading
 from pathlib import Path
 
 from engine.pipeline.statistics import Statistics
+from processors.provenance import source_type
 from processors.registry import build_chain
+from processors.swap.control import SwapControl
 from transport.commands.configuration import load_settings, start_logging
-from transport.commands.serving import factories, server_thread
+from transport.commands.serving import factories, server_thread, swap_models
 from transport.commands.terminal import check_target, say
 from transport.http.version import VERSION
 from transport.webrtc.live import LiveEncoder
@@ -37,18 +39,20 @@ def live(options: argparse.Namespace) -> int:
         server = None
         if "webrtc" in outputs:
             server = stack.enter_context(server_thread(settings))
+        swap = SwapControl(settings.processors.face_swap, swap_models(settings))
         encoder = LiveEncoder(LIVE_NAME, server[0], settings.live) if server else None
         run = LiveRun(
             settings.pipeline,
             [output for output in outputs if output != "webrtc"],
             settings.output,
-            lambda statistics: factories(settings, statistics),
+            lambda statistics: factories(settings, statistics, swap),
             extra_sinks=[encoder] if encoder else [],
+            source_type=lambda names: source_type(names, settings.processors),
         )
         if server and encoder:
             loop, parts = server
             loop.call_soon_threadsafe(
-                parts.processed.adopt, LIVE_NAME, run.pipeline, run.control, encoder
+                parts.processed.adopt, LIVE_NAME, run.pipeline, run.control, encoder, swap
             )
             print(f"avatar-server {VERSION}: open {parts.address}?avatar={LIVE_NAME}", flush=True)
         print(f"{settings.pipeline.capture.source} -> {', '.join(outputs)}; Ctrl-C ends it")
@@ -81,7 +85,12 @@ def render_file(options: argparse.Namespace) -> int:
             options.target_file,
             chain,
             RenderOptions(
-                tuple(names), settings.pipeline.batch_size, options.crf, overwrite=options.overwrite
+                tuple(names),
+                settings.pipeline.batch_size,
+                options.crf,
+                overwrite=options.overwrite,
+                details=settings.processors.model_dump_json(),
+                source_type=source_type(names, settings.processors),
             ),
             stop,
             report,

@@ -19,6 +19,8 @@ from engine.pipeline.protocols import Processor
 from engine.pipeline.statistics import Statistics
 from engine.settings import Settings
 from processors.registry import ProcessorContext, processor_factories
+from processors.swap.control import SwapControl
+from processors.swap.models import SwapModels
 from transport.commands.configuration import (
     known_face_model,
     library_of,
@@ -32,6 +34,7 @@ from transport.processed import ProcessedStreams
 from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
 from transport.speech.studio import SpeechStudio
+from transport.swaps.desk import SwapDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,11 @@ async def _serve(settings: Settings, body: Callable[[Parts], Awaitable[None]]) -
         settings.avatars, _ProgressLog(), settings.motion, known_face_model(settings)
     )
     processed = ProcessedStreams(
-        settings.live, settings.pipeline, lambda s: factories(settings, s), library
+        settings.live,
+        settings.pipeline,
+        lambda s: factories(settings, s),
+        library,
+        swaps=SwapDesk(settings.processors.face_swap, settings.pictures, swap_models(settings)),
     )
     wait = settings.avatars.compile_wait
     studio = SpeechStudio(settings.speech, speech_tools(settings.speech, os.environ))
@@ -111,9 +118,23 @@ async def _serve(settings: Settings, body: Callable[[Parts], Awaitable[None]]) -
         await runner.cleanup()
 
 
-def factories(settings: Settings, statistics: Statistics) -> Mapping[str, Callable[[], Processor]]:
-    """Return what makes each processor, for a pipeline with these statistics."""
-    context = ProcessorContext(statistics.snapshot, library_of(settings), settings.runtime)
+def swap_models(settings: Settings) -> SwapModels:
+    """Return what opens the models of the face swap, for all streams of a server."""
+    return SwapModels(library_of(settings), settings.runtime)
+
+
+def factories(
+    settings: Settings, statistics: Statistics, swap: SwapControl | None = None
+) -> Mapping[str, Callable[[], Processor]]:
+    """Return what makes each processor, for a pipeline with these statistics.
+
+    Args:
+        settings: All of them.
+        statistics: Of the pipeline.
+        swap: Its face swap, where somebody changes it while it runs.
+    """
+    library = library_of(settings)
+    context = ProcessorContext(statistics.snapshot, library, settings.runtime, swap)
     return processor_factories(settings.processors, context)
 
 

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from engine.avatar.library import AvatarLibrary
 from engine.settings import ServerSettings
-from transport.http import avatars, guard, health, metrics, pages, speech, streams, whep, whip
+from transport.http import avatars, guard, health, metrics, pages, speech, streams, swap, whep, whip
 from transport.http.keys import LIBRARY, PROCESS, PROCESSED, PUBLISHERS, STREAMS, STUDIO
 from transport.http.process import Process
 from transport.http.routing import Route, add_routes, json_response, openapi
@@ -32,6 +32,7 @@ ROUTES = (
     *avatars.ROUTES,
     *whep.ROUTES,
     *whip.ROUTES,
+    *swap.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
     Route("GET", "/openapi.json", _get_openapi, "This description."),

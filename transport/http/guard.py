@@ -53,7 +53,7 @@ _HEADERS: Final = {
 
 _ALLOWED_METHODS: Final = "GET, POST, PATCH, DELETE, OPTIONS"
 _ALLOWED_HEADERS: Final = "Authorization, Content-Type"
-_EXPOSED_HEADERS: Final = "Location, Retry-After, Link"
+_EXPOSED_HEADERS: Final = "Location, Retry-After, Link, Faces-Found, Swapped-Faces"
 
 
 class OriginNotAllowed(Forbidden):

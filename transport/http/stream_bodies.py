@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from transport.http.routing import Body
+from transport.http.swap_bodies import FaceSwapBody, FaceSwapInfo
 
 ShortText = Annotated[str, Field(max_length=500)]
 Processors = Annotated[list[str], Field(max_length=16)]
@@ -15,6 +16,7 @@ class CreateStream(Body):
 
     With ``source`` (``webrtc:ID``, ``pattern:``, ``camera:0``, ``file:PATH``, ``avatar:ID``) or
     ``use_ai`` the pictures are processed on their way, by ``processors`` or those of the settings.
+    ``face_swap`` says whose faces the processor of this name puts in, and how.
     """
 
     video_id: ShortText | None = None
@@ -23,6 +25,7 @@ class CreateStream(Body):
     source: ShortText | None = None
     processors: Processors | None = None
     use_ai: bool = False
+    face_swap: FaceSwapBody | None = None
     session_timeout: Annotated[float, Field(gt=0, le=7 * 24 * 3600)] | None = None
 
 
@@ -96,6 +99,7 @@ class ChangeStream(WithSession):
     batch_size: Annotated[int, Field(ge=1, le=64)] | None = None
     source: str | None = None
     paused: bool | None = None
+    face_swap: FaceSwapBody | None = None
 
 
 class Status(BaseModel):
@@ -142,3 +146,4 @@ class StreamInfo(BaseModel):
     jitter_ms: float
     speech: SpeechInfo | None = None
     pipeline: dict[str, Any] | None = None
+    face_swap: FaceSwapInfo | None = None

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from engine.errors import Conflict
 from engine.pipeline.control import PipelineChange
+from processors.swap.processor import FaceSwap
 from transport.http.keys import LIBRARY, PROCESSED, STREAMS
 from transport.http.routing import InvalidRequest, Route
 from transport.http.stream_bodies import (
@@ -25,6 +26,8 @@ from transport.http.stream_bodies import (
     StreamInfo,
     WithSession,
 )
+from transport.http.swap import wish_of
+from transport.http.swap_bodies import FaceSwapInfo, swap_info
 from transport.sessions import Stream
 
 _PREFIXES = ("/talks", "/clips")
@@ -60,7 +63,15 @@ def describe(stream: Stream, now: float) -> StreamInfo:
         jitter_ms=round(figures.jitter * 1000, 3),
         speech=_speech(stream),
         pipeline=asdict(stream.shared.pipeline.snapshot()) if stream.shared else None,
+        face_swap=_face_swap(stream),
     )
+
+
+def _face_swap(stream: Stream) -> FaceSwapInfo | None:
+    shared = stream.shared
+    if shared is None or FaceSwap.name not in shared.control.processors:
+        return None
+    return swap_info(shared.swap.state)
 
 
 def find_stream(request: web.Request, body: WithSession | None) -> Stream:
@@ -84,12 +95,16 @@ async def create(request: web.Request, body: CreateStream) -> CreatedStream:
         source = await library.add_pair(body.idle_video, body.gesture_video)
     else:
         source = body.video_id or library.default_id()
-    if body.use_ai and body.source is None:
-        source = f"avatar:{source}"
     processed = request.app[PROCESSED]
-    if body.source is not None or body.use_ai or source in processed.adopted:
+    wish = wish_of(processed.swaps, body.face_swap)
+    use_ai = body.use_ai or wish is not None
+    if use_ai and body.source is None and source not in processed.adopted:
+        source = f"avatar:{source}"
+    if body.source is not None or use_ai or source in processed.adopted:
         processors = processed.processors(body.processors)
-        stream, sdp = await streams.offer_processed(source, processors, body.session_timeout)
+        if wish is not None and body.processors is None and FaceSwap.name not in processors:
+            processors = (FaceSwap.name, *processors)
+        stream, sdp = await streams.offer_processed(source, processors, body.session_timeout, wish)
     else:
         stream, sdp = await streams.offer(source, body.session_timeout)
     return CreatedStream(
@@ -170,8 +185,10 @@ async def change_stream(request: web.Request, body: ChangeStream) -> StreamInfo:
     stream = find_stream(request, body)
     if stream.shared is None:
         raise NotProcessed("This stream plays an avatar without processing.", "Use .../state.")
-    change = PipelineChange.model_validate(body.model_dump(exclude={"session_id"}))
-    await request.app[PROCESSED].change(stream.shared, change)
+    processed = request.app[PROCESSED]
+    wish = wish_of(processed.swaps, body.face_swap)
+    change = PipelineChange.model_validate(body.model_dump(exclude={"session_id", "face_swap"}))
+    await processed.change(stream.shared, change, wish)
     return describe(stream, request.app[STREAMS].now())
 
 

@@ -21,10 +21,19 @@ from transport.outputs.keys import Action
 from transport.outputs.recorder import Recorder
 from transport.outputs.virtual_camera import VirtualCamera
 from transport.outputs.window import Window, check_window
+from transport.outputs.xmp import TOOL, with_xmp, xmp_packet
 
 log = logging.getLogger(__name__)
 
 MakeFactories = Callable[[Statistics], Mapping[str, Callable[[], Processor]]]
+
+
+SourceType = Callable[[Sequence[str]], str | None]
+
+
+def declares_nothing(names: Sequence[str]) -> str | None:
+    """For chains whose pictures need no declaration."""
+    return None
 
 
 class UnknownOutput(InvalidInput):
@@ -39,6 +48,8 @@ class LiveKeys:
         choices: The processors that "next" goes through.
         settings: Where snapshots and recordings go.
         now: The time for file names.
+        source_type: What pictures of a chain must declare, from its names; see
+            ``processors.provenance``.
     """
 
     def __init__(
@@ -47,10 +58,12 @@ class LiveKeys:
         choices: Sequence[str],
         settings: OutputSettings,
         now: Callable[[], datetime] = datetime.now,
+        source_type: SourceType = declares_nothing,
     ) -> None:
         self._control = control
         self._choices = choices
         self._settings = settings
+        self._source_type = source_type
         self._now = now
         self._recorder: Recorder | None = None
 
@@ -93,18 +106,23 @@ class LiveKeys:
         good, coded = cv2.imencode(".png", picture)
         if not good:
             raise InvalidInput(f"The picture cannot be saved as {path}.")
-        path.write_bytes(coded.tobytes())
+        declared = self._declared()
+        data = coded.tobytes()
+        path.write_bytes(with_xmp(data, xmp_packet(declared, TOOL)) if declared else data)
         return path
 
     def _toggle_recording(self) -> str:
         sinks = self._control.pipeline.sinks
         if self._recorder is None or not sinks.remove(self._recorder):
             path = self._path(".mp4")
-            self._recorder = Recorder(path, self._settings)
+            self._recorder = Recorder(path, self._settings, source_type=self._declared)
             sinks.add(self._recorder)
             return f"recording {path}"
         self._recorder = None
         return "recording ended"
+
+    def _declared(self) -> str | None:
+        return self._source_type(self._control.processors)
 
     def _path(self, suffix: str) -> Path:
         return self._settings.folder / f"{self._now():%Y-%m-%d_%H-%M-%S.%f}{suffix}"
@@ -120,6 +138,7 @@ class LiveRun:
         make_factories: From the pipeline's statistics (for the overlay) to the processors.
         choices: The processors that the key "next" goes through.
         extra_sinks: Further outputs that the caller wires, such as WebRTC.
+        source_type: See ``LiveKeys``.
         clock: Seconds.
 
     Raises:
@@ -134,12 +153,14 @@ class LiveRun:
         make_factories: MakeFactories,
         choices: Sequence[str] = ("none", "anonymise"),
         extra_sinks: Sequence[Sink] = (),
+        source_type: SourceType = declares_nothing,
         clock: Clock = monotonic,
     ) -> None:
         statistics = Statistics(clock)
         factories = make_factories(statistics)
         source = parse_source(settings.capture.source, settings.capture, clock)
         chain = build_chain(settings.processors, factories, settings.bypass_after)
+        self._source_type = source_type
         self.window: Window | None = None
         self._keys: LiveKeys | None = None
         policy = DropPolicy.DROP_OLDEST if source.live else DropPolicy.WAIT
@@ -158,7 +179,7 @@ class LiveRun:
             lambda spec: parse_source(spec, settings.capture, clock),
             lambda names: build_chain(names, factories, settings.bypass_after),
         )
-        self._keys = LiveKeys(self.control, choices, output_settings)
+        self._keys = LiveKeys(self.control, choices, output_settings, source_type=source_type)
 
     def run(self, stop: threading.Event) -> None:
         """Run until the source ends, the user quits or ``stop`` is set; on the main thread.
@@ -220,10 +241,13 @@ class LiveRun:
         if output == "virtual-camera":
             return VirtualCamera(fps)
         if kind == "record" and rest:
-            return Recorder(Path(rest), settings, policy)
+            return Recorder(Path(rest), settings, policy, self._declared)
         raise UnknownOutput(
             f"{output!r} is not an output.", "Use window, webrtc, record:x.mp4 or virtual-camera."
         )
+
+    def _declared(self) -> str | None:
+        return self._source_type(self.control.processors)
 
     def _on_action(self, action: Action, picture: Image) -> str | None:
         return None if self._keys is None else self._keys(action, picture)

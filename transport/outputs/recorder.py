@@ -3,6 +3,7 @@
 The file plays even if the program is killed: only what follows its last keyframe is lost.
 """
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from engine.pipeline.settings import OutputSettings
 from transport.outputs.fitting import even_size, fit
 from transport.outputs.mp4 import create_mp4
 from transport.outputs.sink_thread import SinkThread
+from transport.outputs.xmp import TOOL, append_to_mp4, xmp_packet
 
 TIME_BASE = Fraction(1, 90_000)
 LONGEST_GAP_S = 10.0
@@ -56,6 +58,8 @@ class Recorder:
         path: The file; an existing one is replaced.
         settings: Quality and fragments.
         policy: ``WAIT`` where the source is a file and nothing may be lost.
+        source_type: The digital source type of the present pictures, or None; the file declares
+            the last one that there was.
 
     Raises:
         CannotRecord: The file cannot be created.
@@ -66,11 +70,14 @@ class Recorder:
         path: Path,
         settings: OutputSettings,
         policy: DropPolicy = DropPolicy.DROP_OLDEST,
+        source_type: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.name = f"record:{path}"
         self.written = 0
         self._path = path
         self._settings = settings
+        self._source_type = source_type
+        self._declared: str | None = None
         self._timeline = Timeline()
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
@@ -95,6 +102,7 @@ class Recorder:
     def _write(self, frame: Frame) -> None:
         if self._container is None or self._stream is None:
             self._container, self._stream = self._open(frame)
+        self._declared = self._source_type() or self._declared
         image = fit(frame.image, (self._stream.width, self._stream.height))
         picture = av.VideoFrame.from_ndarray(image, format="bgr24")
         picture.pts, picture.time_base = self._timeline.place(frame), TIME_BASE
@@ -127,3 +135,5 @@ class Recorder:
             self._container.mux(self._stream.encode(None))
         finally:
             self._container.close()
+        if self._declared is not None:
+            append_to_mp4(self._path, xmp_packet(self._declared, TOOL))

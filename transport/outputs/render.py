@@ -32,6 +32,7 @@ from engine.pipeline.protocols import Transform
 from transport.outputs.fitting import even_size, fit
 from transport.outputs.mp4 import create_mp4
 from transport.outputs.render_notes import Notes, RenderOptions
+from transport.outputs.xmp import TOOL, append_to_mp4, xmp_packet
 
 PREROLL = 30
 """Frames before the point of resumption that the processors see again, to know what they knew."""
@@ -119,6 +120,8 @@ def render(
             stopped = work.run(earlier, stop, report)
         finally:
             work.close()
+    if options.source_type is not None:
+        append_to_mp4(notes.part, xmp_packet(options.source_type, TOOL))
     notes.end(stopped)
     return RenderResult(work.written, work.copied, work.withheld, stopped)
 

@@ -24,6 +24,9 @@ class RenderOptions:
         crf: H.264 quality, less is better.
         preset: x264's speed.
         overwrite: Replace a finished output.
+        details: What else the pictures depend on, e.g. the processors' settings; a run is
+            resumed only where it is the same.
+        source_type: The digital source type that the output declares; None: nothing.
     """
 
     processors: tuple[str, ...]
@@ -31,6 +34,8 @@ class RenderOptions:
     crf: int = 18
     preset: str = "veryfast"
     overwrite: bool = False
+    details: str = ""
+    source_type: str | None = None
 
 
 class Notes:
@@ -79,7 +84,7 @@ class Notes:
         status = self._source.stat()
         made_of = {
             "source": [str(self._source.resolve()), status.st_size, status.st_mtime_ns],
-            "processors": self._options.processors,
+            "processors": [self._options.processors, self._options.details],
             "quality": [self._options.crf, self._options.preset, av.__version__],
         }
         text = json.dumps(made_of, sort_keys=True)

@@ -2,38 +2,15 @@
 Machine Intelligence Research 2023), run by OpenCV's FaceDetectorYN.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.errors import AvatarServerError
 from engine.pipeline.frame import Image
 from engine.yunet import make_yunet
-
-
-class DetectionFailed(AvatarServerError):
-    """The detector gave something that cannot be a face."""
-
-
-@dataclass(frozen=True, slots=True)
-class Face:
-    """A face's box in pixels of the picture; it may reach beyond its edges.
-
-    Attributes:
-        x: Left.
-        y: Top.
-        width: Pixels.
-        height: Pixels.
-        score: 0..1.
-    """
-
-    x: float
-    y: float
-    width: float
-    height: float
-    score: float = 1.0
+from processors.faces.detector import DetectionFailed
+from processors.faces.face import Face
 
 
 class YuNet:
@@ -54,7 +31,7 @@ class YuNet:
         self._detector: Any = make_yunet(model, self._size, threshold)
 
     def detect(self, image: Image) -> list[Face]:
-        """The faces in a picture.
+        """The faces in a picture, best score first.
 
         Args:
             image: ``uint8[h, w, 3]``, BGR.
@@ -77,14 +54,13 @@ class YuNet:
             return []
         if not np.isfinite(rows).all():
             raise DetectionFailed("The face detector returned values that are not numbers.")
-        to_x, to_y = width / size[0], height / size[1]
-        return [
+        to_picture = np.array([width / size[0], height / size[1]], np.float32)
+        faces = [
             Face(
-                float(row[0] * to_x),
-                float(row[1] * to_y),
-                float(row[2] * to_x),
-                float(row[3] * to_y),
-                float(row[14]),
+                box=np.concatenate([row[:2] * to_picture, (row[:2] + row[2:4]) * to_picture]),
+                landmarks=row[4:14].reshape(5, 2) * to_picture,
+                score=float(row[14]),
             )
-            for row in rows
+            for row in np.asarray(rows, np.float32)
         ]
+        return sorted(faces, key=lambda face: -face.score)

@@ -1,0 +1,1 @@
+"""Faces: found, followed, recognised, swapped and pasted back."""
