@@ -41,12 +41,46 @@ const UPLOAD_TIMEOUT_MS = 180_000;
 
 /**
  * What a new stream shows: an avatar, or a source with what is done to its pictures.
- * @typedef {{video_id: string} | {source: string, processors: string[]}} StreamWish
+ * @typedef {{video_id: string} | {source: string, processors: string[], face_swap?: SwapChange}}
+ *   StreamWish
+ */
+
+/**
+ * What is to be different in a processed stream.
+ * @typedef {{processors?: string[], face_swap?: SwapChange}} StreamChange
+ */
+
+/** @typedef {{face: string, index: number}} StreamFace A picture's id, and which face of it. */
+
+/** @typedef {Partial<SwapSettings> & {faces?: StreamFace[]}} SwapChange */
+
+/**
+ * How faces are put in.
+ * @typedef {object} SwapSettings
+ * @property {number} opacity 0 to 1
+ * @property {number} grow Factor for the mask's outline.
+ * @property {number} feather Width of the mask's soft edge, in sides of the face's crop.
+ * @property {boolean|null} keep_mouth Null leaves it to the model.
+ * @property {"largest"|"left_to_right"|"all"} selection
+ * @property {string} model
+ * @property {boolean} mark Whether a mark says that AI was at work.
+ * @property {"top_left"|"top_right"|"bottom_left"|"bottom_right"} mark_corner
+ */
+
+/** @typedef {[number, number, number, number]} Box left, top, right, bottom in pixels */
+
+/**
+ * A picture of faces that the server keeps.
+ * @typedef {object} KeptFaces
+ * @property {string} id
+ * @property {{box: Box, score: number}[]} faces From left to right.
+ * @property {number} chosen Which of them is taken where nobody says which.
  */
 
 /**
  * @typedef {object} StreamInfo
  * @property {PipelineFigures|null} pipeline Null for an avatar that is only played.
+ * @property {{settings: SwapSettings}|null} [face_swap] None where no faces are swapped.
  */
 
 /**
@@ -107,10 +141,26 @@ export class Api {
   /**
    * Changes a processed stream while it runs.
    * @param {StreamKey} stream
-   * @param {{processors?: string[]}} change
+   * @param {StreamChange} change
    */
   changeStream(stream, change) {
     return this.#onStream(stream, "", change, { method: "PATCH" });
+  }
+
+  /**
+   * Sends a picture whose faces are to be put in.
+   * @param {File} picture
+   * @returns {Promise<KeptFaces>}
+   */
+  addFace(picture) {
+    const body = new FormData();
+    body.set("picture", picture, picture.name);
+    return this.#http.json("/faces", { method: "POST", body, timeoutMs: UPLOAD_TIMEOUT_MS });
+  }
+
+  /** @param {string} id A picture's. */
+  removeFace(id) {
+    return this.#http.call(`/faces/${encodeURIComponent(id)}`, { method: "DELETE" });
   }
 
   /**

@@ -9,6 +9,7 @@ const POLL_MS = 1000;
  * @typedef {object} Figures
  * @property {import("./uplink.js").UplinkStats} up
  * @property {import("./api.js").PipelineFigures} pipeline
+ * @property {import("./api.js").SwapSettings|null} swap Null while no faces are swapped.
  */
 
 /**
@@ -17,7 +18,7 @@ const POLL_MS = 1000;
  */
 export class CameraLink extends EventTarget {
   #api;
-  #processors;
+  #wish;
   #uplink;
   /** @type {Link|null} */
   #link = null;
@@ -29,12 +30,12 @@ export class CameraLink extends EventTarget {
   /**
    * @param {import("./api.js").Api} api
    * @param {MediaStreamTrack} track
-   * @param {string[]} processors In their order.
+   * @param {import("./camera-wish.js").CameraWish} wish What is done to its pictures.
    */
-  constructor(api, track, processors) {
+  constructor(api, track, wish) {
     super();
     this.#api = api;
-    this.#processors = processors;
+    this.#wish = wish;
     this.#uplink = new Uplink(api, track);
   }
 
@@ -58,18 +59,10 @@ export class CameraLink extends EventTarget {
   async open() {
     const source = await this.#uplink.open();
     if (this.#closed) return;
-    const wish = { source, processors: this.#processors };
-    const link = new Link(this.#api, wish, { lowDelay: true });
-    this.#link = link;
-    link.visible = this.#visible;
-    for (const name of ["stream", "stats", "message"]) {
-      link.addEventListener(name, (event) => {
-        this.#emit(name, /** @type {CustomEvent} */ (event).detail);
-      });
-    }
     this.#poll = setInterval(() => this.#measure(), POLL_MS);
     const failed = this.#uplink.ended.then((problem) => Promise.reject(problem));
-    await Promise.race([link.open(), failed]);
+    const opened = this.#wish.create((wish) => this.#openLink({ source, ...wish }));
+    await Promise.race([opened, failed]);
   }
 
   noteFrame() {
@@ -77,13 +70,12 @@ export class CameraLink extends EventTarget {
   }
 
   /**
-   * @param {string[]} processors In their order.
+   * @param {import("./api.js").StreamChange} change
    * @throws {import("./problem.js").Problem} When the server refuses; nothing has changed then.
    */
-  async setProcessors(processors) {
-    this.#processors = processors;
+  async change(change) {
     const key = this.#link?.key;
-    if (key) await this.#api.changeStream(key, { processors });
+    if (key) await this.#api.changeStream(key, change);
   }
 
   /**
@@ -102,12 +94,28 @@ export class CameraLink extends EventTarget {
     this.#uplink.close();
   }
 
+  /** @param {import("./api.js").StreamWish} wish */
+  async #openLink(wish) {
+    this.#link?.close();
+    if (this.#closed) return;
+    const link = new Link(this.#api, wish, { lowDelay: true });
+    this.#link = link;
+    link.visible = this.#visible;
+    for (const name of ["stream", "stats", "message"]) {
+      link.addEventListener(name, (event) => {
+        this.#emit(name, /** @type {CustomEvent} */ (event).detail);
+      });
+    }
+    await link.open();
+  }
+
   async #measure() {
     const key = this.#link?.key;
     if (!key) return;
     try {
       const [up, info] = await Promise.all([this.#uplink.stats(), this.#api.streamInfo(key)]);
-      if (info.pipeline) this.#emit("figures", { up, pipeline: info.pipeline });
+      const { pipeline, face_swap } = info;
+      if (pipeline) this.#emit("figures", { up, pipeline, swap: face_swap?.settings ?? null });
     } catch (error) {
       // The link itself notices a server that is gone.
       console.debug("No figures:", error);

@@ -5,25 +5,34 @@ import { CameraChooser } from "./camera-chooser.js";
 import { CameraLink } from "./camera-link.js";
 import { CameraPanel } from "./camera-panel.js";
 import { CameraStage } from "./camera-stage.js";
+import { CameraWish } from "./camera-wish.js";
 import { makeRoom } from "./dock.js";
 import { byId, on } from "./dom.js";
+import { FaceSwap } from "./face-swap.js";
 import { FrameWatch } from "./frames.js";
 import { GlassMeter } from "./glass.js";
 import { t } from "./i18n.js";
+import { Pacer } from "./pacer.js";
 import { Problem } from "./problem.js";
 import { ProcessorButtons } from "./processors.js";
 import { Session } from "./session.js";
+
+/** Between two changes of a running stream. */
+const CHANGE_MS = 100;
 
 export class CameraView {
   #stage = new CameraStage();
   #panel = new CameraPanel();
   #processors = new ProcessorButtons();
+  #changes = new Pacer(() => this.#change(), CHANGE_MS);
   #chooser = new CameraChooser();
   #frames = new FrameWatch(this.#stage.processed.video);
   #meter = new GlassMeter(this.#frames, this.#stage.processed.video);
   #start = /** @type {HTMLButtonElement} */ (byId("camera-start"));
   #stop = /** @type {HTMLButtonElement} */ (byId("camera-stop"));
   #session;
+  #swap;
+  #wish;
   /** @type {import("./camera.js").Camera|null} */
   #camera = null;
   /** Aborted when the camera that is being opened is no longer wanted. */
@@ -31,20 +40,20 @@ export class CameraView {
   /** Why there is no camera. @type {Problem|null} */
   #problem = null;
   #bypassed = "";
-  /** What the server does at present. @type {string[]} */
-  #applied = [];
 
   /** @param {import("./api.js").Api} api */
   constructor(api) {
+    this.#swap = new FaceSwap(api);
+    this.#wish = new CameraWish(this.#processors, this.#swap);
     this.#session = new Session(() => {
       const track = /** @type {import("./camera.js").Camera} */ (this.#camera).track;
-      this.#applied = this.#processors.chosen;
-      return new CameraLink(api, track, this.#applied);
+      return new CameraLink(api, track, this.#wish);
     });
     this.#start.addEventListener("click", () => this.start());
     this.#stop.addEventListener("click", () => this.stop());
     this.#chooser.addEventListener("change", () => this.#switchCamera());
-    this.#processors.addEventListener("change", () => this.#changeProcessors());
+    this.#processors.addEventListener("change", () => this.#processorsChanged());
+    this.#followSwap();
     this.#followSession();
     makeRoom(/** @type {HTMLElement} */ (this.#start.closest(".dock")));
     this.render();
@@ -102,10 +111,24 @@ export class CameraView {
   /** Writes everything in the page's language. */
   render() {
     this.#processors.render();
+    this.#swap.render();
     this.#chooser.render();
     this.#panel.render();
     this.#stage.render();
     this.#show();
+  }
+
+  #followSwap() {
+    this.#swap.addEventListener("change", () => this.#changes.ask());
+    for (const [event, any] of /** @type {const} */ ([
+      ["first", true],
+      ["none", false],
+    ])) {
+      this.#swap.addEventListener(event, () => {
+        this.#processors.turn("face_swap", any);
+        this.#changes.ask();
+      });
+    }
   }
 
   #followSession() {
@@ -117,6 +140,7 @@ export class CameraView {
     on(this.#session, "stats", (stats) => this.#panel.showStats(stats));
     on(this.#session, "figures", (/** @type {import("./camera-link.js").Figures} */ figures) => {
       this.#panel.showFigures(figures);
+      if (figures.swap) this.#swap.showServers(figures.swap);
       this.#tellBypassed(figures.pipeline.bypassed.join(", "));
     });
     this.#frames.addEventListener("frame", () => this.#session.noteFrame());
@@ -138,7 +162,7 @@ export class CameraView {
       this.#stage.processed.dropKept();
       if (this.#camera?.stamper) this.#meter.start(this.#camera.stamper);
       // A button may have been pressed while the connection was being made.
-      if (String(this.#applied) !== String(this.#processors.chosen)) this.#changeProcessors();
+      this.#changes.ask();
     } else {
       this.#meter.stop();
       this.#panel.clear();
@@ -205,17 +229,28 @@ export class CameraView {
     this.#show();
   }
 
-  async #changeProcessors() {
+  #processorsChanged() {
+    if (this.#processors.chosen.includes("face_swap") && !this.#swap.possible) {
+      this.#processors.turn("face_swap", false);
+      this.#swap.invite();
+    }
+    this.#changes.ask();
+  }
+
+  /** Has the running stream changed to what the user wants of it. */
+  async #change() {
     if (this.#session.info.phase !== "connected") return;
-    const chosen = this.#processors.chosen;
-    this.#processors.busy = true;
+    let aboutFaces = false;
     try {
-      await this.#session.link?.setProcessors(chosen);
-      this.#applied = chosen;
-      this.#stage.clearSlip();
+      await this.#wish.change(async (change) => {
+        aboutFaces = Boolean(change.face_swap);
+        this.#processors.busy = true;
+        await this.#session.link?.change(change);
+        this.#stage.clearSlip();
+      });
     } catch (error) {
-      this.#processors.chosen = this.#applied;
-      this.#stage.slip(Problem.from(error));
+      if (aboutFaces) this.#swap.tell(Problem.from(error));
+      else this.#stage.slip(Problem.from(error));
     } finally {
       this.#processors.busy = false;
     }

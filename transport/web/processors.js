@@ -4,7 +4,7 @@ import { byId, el } from "./dom.js";
 import { t } from "./i18n.js";
 
 /** In the order in which they are applied, and what they are called. */
-const PROCESSORS = ["mirror", "anonymise", "background_blur", "overlay"];
+const PROCESSORS = ["mirror", "face_swap", "anonymise", "background_blur", "overlay"];
 
 /** Emits `change` when a button was pressed; `chosen` has changed by then. */
 export class ProcessorButtons extends EventTarget {
@@ -28,6 +28,16 @@ export class ProcessorButtons extends EventTarget {
     for (const [name, button] of this.#buttons) {
       button.setAttribute("aria-pressed", String(this.#chosen.has(name)));
     }
+  }
+
+  /**
+   * Switches one on or off; nobody is told.
+   * @param {string} name
+   * @param {boolean} on
+   */
+  turn(name, on) {
+    const rest = this.chosen.filter((other) => other !== name);
+    this.chosen = on ? [...rest, name] : rest;
   }
 
   /** @param {boolean} busy Whether the server is still to carry out the last change. */
@@ -65,8 +75,7 @@ export class ProcessorButtons extends EventTarget {
       el("kbd", { "aria-hidden": "true" }, key),
     );
     button.addEventListener("click", () => {
-      const rest = this.chosen.filter((other) => other !== name);
-      this.chosen = this.#chosen.has(name) ? rest : [...rest, name];
+      this.turn(name, !this.#chosen.has(name));
       this.dispatchEvent(new Event("change"));
     });
     this.#buttons.set(name, button);

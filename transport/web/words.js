@@ -18,6 +18,8 @@ const SAME_AS = /** @type {Record<string, string>} */ ({
   BrokenUpload: "SoundError",
   UploadTooLarge: "SoundTooLong",
   SpeechBroken: "SpeechFailed",
+  NoSuchFace: "FaceTooSmall",
+  FaceNotUsable: "FaceTooSmall",
 });
 
 const BY_STATUS = /** @type {Record<number, string>} */ ({
