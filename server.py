@@ -16,6 +16,7 @@ from transport.commands.clips import inspect_clips, prepare_clip, preview_avatar
 from transport.commands.configuration import check_config
 from transport.commands.doctor import doctor
 from transport.commands.grammar import Command, make_parser
+from transport.commands.jobs import run_job
 from transport.commands.models import list_models, pull_models, verify_models, where_models
 from transport.commands.processing import live, render_file
 from transport.commands.serving import serve
@@ -47,6 +48,7 @@ COMMANDS: Mapping[str, Command] = {
     "clips inspect": inspect_clips,
     "clips preview": preview_avatar,
     "clips report": report_avatar,
+    "job": run_job,
     "models list": list_models,
     "models pull": pull_models,
     "models verify": verify_models,

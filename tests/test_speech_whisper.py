@@ -17,7 +17,8 @@ import pytest
 from engine.errors import MissingDependency, SettingsError
 from engine.speech.settings import CaptionSettings
 from engine.speech.sound import SAMPLE_RATE, Samples, Word
-from processors.speech.whisper import WhisperTranscriber, _words
+from processors.speech.whisper import WhisperTranscriber
+from processors.speech.whisper_model import words_of
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 WIDTH = 16
@@ -212,18 +213,18 @@ def segments(*words: tuple[str, float, float]) -> list[SimpleNamespace]:
 
 
 def test_words_that_the_model_takes_apart_are_mended() -> None:
-    words = _words(segments((" state", 0, 0.2), ("-of", 0.2, 0.4), (" art.", 0.4, 0.9)), 5)
+    words = words_of(segments((" state", 0, 0.2), ("-of", 0.2, 0.4), (" art.", 0.4, 0.9)), 5)
 
     assert words == (Word("state-of", 0, 0.4), Word("art.", 0.4, 0.9))
 
 
 def test_characters_of_chinese_stay_words() -> None:
-    words = _words(segments((" 你", 0, 0.2), ("好。", 0.2, 0.4), ("今", 0.4, 0.9)), 5)
+    words = words_of(segments((" 你", 0, 0.2), ("好。", 0.2, 0.4), ("今", 0.4, 0.9)), 5)
 
     assert [word.text for word in words] == ["你", "好。", "今"]
 
 
 def test_times_that_go_back_or_beyond_are_put_right() -> None:
-    words = _words(segments((" a", 1.0, 1.2), (" b", 0.5, 0.4), ("  ", 2, 2), (" c", 4.9, 7)), 5)
+    words = words_of(segments((" a", 1.0, 1.2), (" b", 0.5, 0.4), ("  ", 2, 2), (" c", 4.9, 7)), 5)
 
     assert words == (Word("a", 1.0, 1.2), Word("b", 1.0, 1.0), Word("c", 4.9, 5))

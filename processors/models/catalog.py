@@ -16,6 +16,12 @@ USER_FILE = "models.yaml"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=120)]
 """Of a file or model: no path, nothing hidden."""
 
+FileName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*)?$", max_length=240),
+]
+"""Of a file within a folder of models; models of many files have a folder of their own."""
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Address = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
 ContractName = Literal[
@@ -58,14 +64,14 @@ class FileSpec(_Entry):
     """One file of a model.
 
     Attributes:
-        name: Its name in a folder of models.
+        name: Its name in a folder of models, e.g. ``x.onnx`` or ``whisper_small/model.bin``.
         size: Bytes, or None where it is not known.
         sha256: In small hexadecimal digits, or None where it is not known.
         urls: Addresses of the file itself, in the order in which they are tried.
         archive: A zip file with a member of this name, tried last; "" for none.
     """
 
-    name: Name
+    name: FileName
     size: int | None = Field(None, gt=0)
     sha256: Sha256 | None = None
     urls: tuple[Address, ...] = ()

@@ -109,8 +109,9 @@ class Downloader:
             return
         target = self._folder / file.name
         with self._writing():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with locked(self._folder / f".{file.name}.lock", lambda: self._waiting(file.name)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            lock = target.with_name(f".{target.name}.lock")
+            with locked(lock, lambda: self._waiting(file.name)):
                 if not self._is_here(file):
                     self._download(file, target)
 

@@ -4,21 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
-import numpy.typing as npt
-
-from engine.errors import MissingDependency, SettingsError
-from engine.speech.captions import tokens
+from engine.errors import SettingsError
 from engine.speech.settings import CaptionSettings
 from engine.speech.sound import SAMPLE_RATE, Samples, Word
-
-_RATE = 16_000
-_FILES = ("config.json", "model.bin", "tokenizer.json")
-_VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
-_HINT = (
-    "The folder must hold config.json, model.bin, tokenizer.json and vocabulary.json (or .txt) of a"
-    " Whisper model in CTranslate2 form, e.g. the files of 'Systran/faster-whisper-base'."
+from processors.speech.whisper_model import (
+    FOLDER_HINT,
+    WhisperUnusable,
+    at_model_rate,
+    load_whisper,
+    missing_files,
+    words_of,
 )
 
 
@@ -39,26 +34,12 @@ class WhisperTranscriber:
         folder = Path(settings.model)
         _check_folder(folder)
         try:
-            from faster_whisper import WhisperModel, transcribe
-        except ImportError as error:
-            raise MissingDependency(
-                f"Transcription needs faster-whisper: {error}.",
-                "Run: pip install -r requirements-ai.txt, or leave speech.captions.model empty.",
-            ) from error
-        # Even a progress bar that is off would start a thread for good.
-        transcribe.tqdm.monitor_interval = 0
-        try:
-            # int8: half the time and a quarter of the memory, for hardly any loss.
-            self._model: Any = WhisperModel(
-                str(folder),
-                device="cpu",
-                compute_type="int8",
-                cpu_threads=settings.threads,
-                local_files_only=True,
+            self._model: Any = load_whisper(
+                folder, "cpu", settings.threads, ", or leave speech.captions.model empty"
             )
-        except Exception as error:  # the libraries' errors have no common base
+        except WhisperUnusable as error:
             raise SettingsError(
-                f"speech.captions.model: the model in {folder} cannot be loaded: {error}.", _HINT
+                f"speech.captions.model: {error.description}", FOLDER_HINT
             ) from error
         known = self._model.supported_languages
         if settings.language and settings.language not in known:
@@ -78,7 +59,7 @@ class WhisperTranscriber:
         if not samples.any():
             return ()
         segments, _ = self._model.transcribe(
-            _at_model_rate(samples),
+            at_model_rate(samples),
             language=self._language,
             # Greedy and without second tries: captions may be wrong, but not late.
             beam_size=1,
@@ -88,41 +69,14 @@ class WhisperTranscriber:
             # Whisper invents words where nothing is said.
             vad_filter=True,
         )
-        return _words(segments, len(samples) / SAMPLE_RATE)
-
-
-def _at_model_rate(samples: Samples) -> npt.NDArray[np.float32]:
-    frame = av.AudioFrame.from_ndarray(
-        np.ascontiguousarray(samples)[np.newaxis], format="flt", layout="mono"
-    )
-    frame.sample_rate = SAMPLE_RATE
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=_RATE)
-    frames = [*resampler.resample(frame), *resampler.resample(None)]
-    return np.concatenate([part.to_ndarray()[0] for part in frames])
-
-
-def _words(segments: Any, duration: float) -> tuple[Word, ...]:
-    """Put the model's words in order and within the sound, and mend those it has taken apart."""
-    found: list[Word] = []
-    for segment in segments:
-        for word in segment.words or ():
-            last = found[-1] if found else None
-            start = min(max(float(word.start), last.start if last else 0.0), duration)
-            end = min(max(float(word.end), start), duration)
-            if last and not word.word[:1].isspace() and len(tokens(last.text + word.word)) == 1:
-                found[-1] = Word(last.text + word.word.rstrip(), last.start, max(last.end, end))
-            elif text := word.word.strip():
-                found.append(Word(text, start, end))
-    return tuple(found)
+        return words_of(segments, len(samples) / SAMPLE_RATE)
 
 
 def _check_folder(folder: Path) -> None:
-    missing = [name for name in _FILES if not (folder / name).is_file()]
-    if not any((folder / name).is_file() for name in _VOCABULARIES):
-        missing.append(_VOCABULARIES[0])
     if not folder.is_dir():
-        raise SettingsError(f"speech.captions.model: there is no folder {folder}.", _HINT)
+        raise SettingsError(f"speech.captions.model: there is no folder {folder}.", FOLDER_HINT)
+    missing = missing_files(folder)
     if missing:
         raise SettingsError(
-            f"speech.captions.model: {folder} holds no {', no '.join(missing)}.", _HINT
+            f"speech.captions.model: {folder} holds no {', no '.join(missing)}.", FOLDER_HINT
         )

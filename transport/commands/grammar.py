@@ -20,6 +20,7 @@ FLAGS: Mapping[str, KeyPath] = {
     "log_level": ("log", "level"),
     "source": ("pipeline", "capture", "source"),
     "processor": ("pipeline", "processors"),
+    "face": ("processors", "face_swap", "faces"),
     "batch_size": ("pipeline", "batch_size"),
 }
 """Flags that are short for a setting."""
@@ -63,6 +64,7 @@ def make_parser(commands: Mapping[str, Command], version: str) -> argparse.Argum
     _inspect(add("clips inspect", actions, "inspect"))
     _preview(add("clips preview", actions, "preview"))
     _report(add("clips report", actions, "report"))
+    _job(add("job"))
     models = subparsers.add_parser("models", help="See, get and check models.")
     actions = models.add_subparsers(title="actions", metavar="ACTION", required=True)
     _json(add("models list", actions, "list"))
@@ -117,8 +119,9 @@ def _live(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=argparse.SUPPRESS,
         metavar="NAME",
-        help="mirror, anonymise, background_blur, overlay; may be repeated, in order",
+        help="mirror, face_swap, anonymise, background_blur, overlay; may be repeated, in order",
     )
+    _face(parser)
     add(
         "--output",
         action="append",
@@ -138,11 +141,31 @@ def _render(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=argparse.SUPPRESS,
         metavar="NAME",
-        help="mirror, anonymise, background_blur; may be repeated, in order",
+        help="mirror, face_swap, anonymise, background_blur; may be repeated, in order",
     )
+    _face(parser)
     add("--batch-size", type=int, default=argparse.SUPPRESS, help="most frames at once")
     _crf(parser)
     add("--overwrite", action="store_true", help="replace a finished output")
+
+
+def _face(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--face",
+        action="append",
+        # From where the user stands; relative paths in config.yaml are from where that lies.
+        type=lambda text: str(Path(text).expanduser().absolute()),
+        default=argparse.SUPPRESS,
+        metavar="PICTURE",
+        help="whose face face_swap puts in; PICTURE#2: its second from the left; may be repeated",
+    )
+
+
+def _job(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("name", nargs="?", default="", metavar="NAME", help="the generator; none: list them")
+    # Its own parser reads the rest, so that starting the server does not have to know its flags.
+    add("arguments", nargs=argparse.REMAINDER, metavar="...", help="its flags; NAME -h shows them")
 
 
 def _prepare(parser: argparse.ArgumentParser) -> None:

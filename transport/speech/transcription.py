@@ -3,50 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
-import numpy as np
-
 from engine.speech.decode import decode_sound
 from engine.speech.resample import PcmResampler
 from engine.speech.sound import SAMPLE_RATE, Samples, Transcriber, Word
+from engine.speech.windows import SoundWindows
 from transport.speech.studio import SpeechStudio
 
 _FILE_WINDOW_S = 20.0
-_SEARCHED_S = 1.0
-_QUIET_SAMPLES = SAMPLE_RATE // 50
 _WAITING_WINDOWS = 4
-
-
-class _Windows:
-    """Cuts sound into windows at quiet moments, so that no word is cut in two."""
-
-    def __init__(self, seconds: float) -> None:
-        self._length = round(seconds * SAMPLE_RATE)
-        self._searched = min(self._length // 2, round(_SEARCHED_S * SAMPLE_RATE))
-        self._kept: list[Samples] = []
-        self._count = 0
-
-    def add(self, samples: Samples) -> Samples | None:
-        """Take sound; return the next window if it is full."""
-        self._kept.append(samples)
-        self._count += len(samples)
-        if self._count < self._length:
-            return None
-        whole = np.concatenate(self._kept)
-        cut = self._quietest(whole)
-        self._kept, self._count = [whole[cut:]], len(whole) - cut
-        return whole[:cut]
-
-    def rest(self) -> Samples:
-        """Return what is left."""
-        whole = np.concatenate(self._kept) if self._kept else np.zeros(0, np.float32)
-        self._kept, self._count = [], 0
-        return whole
-
-    def _quietest(self, whole: Samples) -> int:
-        first = len(whole) - self._searched
-        blocks = (len(whole) - first) // _QUIET_SAMPLES
-        searched = whole[first : first + blocks * _QUIET_SAMPLES].reshape(blocks, _QUIET_SAMPLES)
-        return first + int(np.argmin((searched**2).sum(axis=1))) * _QUIET_SAMPLES
 
 
 def _write(transcriber: Transcriber, window: Samples, start: int) -> Sequence[Word]:
@@ -58,7 +22,7 @@ def _write(transcriber: Transcriber, window: Samples, start: int) -> Sequence[Wo
 
 
 def _file_windows(sound: bytes, max_seconds: float) -> Iterator[Samples]:
-    windows = _Windows(_FILE_WINDOW_S)
+    windows = SoundWindows(_FILE_WINDOW_S)
     for samples in decode_sound(sound, max_seconds):
         window = windows.add(samples)
         if window is not None:
@@ -96,7 +60,7 @@ class LiveTranscription:
         self._studio = studio
         self._transcriber = transcriber
         self._resampler = PcmResampler(rate)
-        self._windows = _Windows(studio.settings.captions.live_s)
+        self._windows = SoundWindows(studio.settings.captions.live_s)
         self._start = 0
         self._queue: asyncio.Queue[tuple[Samples, int] | None] = asyncio.Queue(_WAITING_WINDOWS)
 

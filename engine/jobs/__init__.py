@@ -1,0 +1,38 @@
+"""Side jobs: a queue in a database that loses nothing, and the processes that work on it.
+
+The truth is in one store (``schema``, ``store``): SQLite in a file, or PostgreSQL by URL. Everybody
+who takes part, in whatever process, only reads it and changes it in short transactions:
+
+==================  ==============================================================================
+``queue``           What users do: enqueue, get, cancel, pause, resume, delay, retry, delete;
+                    ``ordering`` moves jobs in the queue, ``history`` searches, ``submit`` gathers
+                    concurrent submissions into one transaction.
+``leases``          What workers do: claim a job, renew the lease, report, commit, fail, give back.
+``expiry``          What anybody may do at any time: take back leases that ended, wake delayed jobs.
+``worker``          A process that runs generators (``running`` one job, ``context`` what the
+                    generator sees, ``heartbeat`` the thread that keeps the lease).
+``supervisor``      Starts and stops worker processes, replaces dead ones, kills what won't stop.
+``events``          Feeds subscribers with what happens to a job, in whichever process it happens.
+``cleaning``        Removes old jobs and their files.
+``live``            Lets jobs wait while live streams are late.
+==================  ==============================================================================
+
+**Nothing is lost and nothing is committed twice.** A worker holds a job by a lease: an owner and an
+attempt number that rises with each claim. Every write of a worker names both, so a worker whose
+lease was taken back changes nothing any more. Each attempt writes into a folder of its own; which
+of them is the job's result is decided by the transaction that marks it done.
+
+**No lease depends on a clock that can be set.** Within one running system, monotonic times are
+compared, and `clocks` names which system they belong to. A lease of another machine, or from before
+a restart, ends when its renewal counter has not moved for the lease's length on the observer's own
+monotonic clock. Wall time is only shown to people, and decides when delayed jobs of an earlier boot
+are due and what is old enough to be cleaned up.
+
+States::
+
+    waiting ---> queued <---> running ---> done
+    delayed ----^   ^           |   +----> failed     (children of failed and cancelled jobs fail)
+       ^            |           |   +----> cancelled
+       |            +--- paused <
+       +------------------------- retry after back-off
+"""

@@ -1,0 +1,66 @@
+"""Opens the queue: the parts that belong to one store, wired together."""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from engine.jobs.clocks import Clocks, system_clocks
+from engine.jobs.control import JobControl
+from engine.jobs.files import JobFiles
+from engine.jobs.history import History
+from engine.jobs.queue import JobQueue
+from engine.jobs.settings import JobSettings
+from engine.jobs.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """An open queue.
+
+    Attributes:
+        settings: The section ``jobs``.
+        clocks: Where the time comes from.
+        store: Where jobs are kept; ``store.notice`` says what became of a damaged one.
+        files: Where their files are.
+        queue: Puts jobs in.
+        control: Changes what becomes of them.
+        history: Finds them.
+    """
+
+    settings: JobSettings
+    clocks: Clocks
+    store: Store
+    files: JobFiles
+    queue: JobQueue
+    control: JobControl
+    history: History
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_jobs(settings: JobSettings, clocks: Clocks | None = None) -> Jobs:
+    """Open the queue, which is made if there is none, and repaired if it is damaged.
+
+    Raises:
+        Unavailable: The store is damaged and in use, or cannot be reached.
+        StoreTooNew: A newer version of this program made it.
+        MissingDependency: The database's driver is not installed.
+    """
+    clocks = clocks or system_clocks()
+    store = Store(settings)
+    files = JobFiles(settings.folder)
+    queue = JobQueue(store, files, settings, clocks)
+    return Jobs(settings, clocks, store, files, queue, JobControl(store, clocks), History(store))

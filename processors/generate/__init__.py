@@ -1,0 +1,1 @@
+"""What makes files from parameters and files, off line: one declaration per generator."""

@@ -1,0 +1,172 @@
+"""The generators that there are, and running them for a queue or a command."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from engine.errors import AvatarServerError, NotFound
+from engine.jobs.errors import JobFailed
+from processors.generate.declaration import Context, Generator, Inputs, Parameters, Run, Services
+from processors.generate.inputs import check_inputs
+from processors.generate.model_folders import model_hash
+from processors.generate.recipe import (
+    Fingerprints,
+    Recipe,
+    code_version,
+    library_versions,
+    write_recipe,
+)
+from processors.generate.subtitles import SUBTITLES
+
+_ALL: tuple[Generator[Any], ...] = (SUBTITLES,)
+
+
+class UnknownGenerator(NotFound):
+    """No generator has this name."""
+
+
+class JobContext(Context, Protocol):
+    """A context that keeps the recipe with the job."""
+
+    def record(self, recipe: Mapping[str, Any], cache_key: str | None = None) -> None:
+        """Say what determines the result."""
+
+
+def generators() -> Mapping[str, Generator[Any]]:
+    """Return all generators by name. Cheap: nothing heavy is imported."""
+    return MappingProxyType({generator.name: generator for generator in _ALL})
+
+
+def find_generator(name: str) -> Generator[Any]:
+    """Return a generator.
+
+    Raises:
+        UnknownGenerator: There is none of this name; suggests the nearest.
+    """
+    known = generators()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise UnknownGenerator(
+            f"There is no generator {name!r}.", f"{hint}There are: {', '.join(known)}."
+        )
+    return known[name]
+
+
+def make_recipe(
+    generator: Generator[Any],
+    params: Parameters,
+    inputs: Inputs,
+    services: Services,
+    fingerprints: Fingerprints,
+    device: str = "",
+    threads: int = 0,
+) -> Recipe:
+    """Return what determines the result of a job. Reads the files that were not read yet.
+
+    Args:
+        generator: The generator.
+        params: Valid parameters.
+        inputs: The job's files.
+        services: Where models are.
+        fingerprints: Hashes that are known.
+        device: Where it runs.
+        threads: CPU threads that it has.
+
+    Raises:
+        ModelNotFound: A model is missing; says how to get it.
+    """
+    return Recipe(
+        generator=generator.name,
+        params=params.model_dump(mode="json"),
+        inputs={name: fingerprints.of_file(path) for name, path in inputs.items()},
+        models={
+            model: model_hash(model, services, fingerprints) for model in generator.models(params)
+        },
+        device=device,
+        threads=threads,
+        code=code_version(),
+        libraries=library_versions(),
+    )
+
+
+class LoadedGenerators:
+    """The generators of one process; implements ``engine.jobs.generators.Generators``.
+
+    Args:
+        services: What they get from the settings.
+        known: Other ones than ``generators()``, for tests.
+    """
+
+    def __init__(
+        self, services: Services, known: Mapping[str, Generator[Any]] | None = None
+    ) -> None:
+        self._services = services
+        self._known = known
+        self._fingerprints = Fingerprints()
+        self._loaded: dict[str, LoadedGenerator] = {}
+
+    def get(self, name: str) -> "LoadedGenerator":
+        """Return a generator, loaded when it is first asked for.
+
+        Raises:
+            UnknownGenerator: There is none of this name.
+            MissingDependency: It needs a package that is not installed.
+        """
+        if name not in self._loaded:
+            known = find_generator(name) if self._known is None else self._known[name]
+            self._loaded[name] = LoadedGenerator(known, self._services, self._fingerprints)
+        return self._loaded[name]
+
+
+class LoadedGenerator:
+    """A generator that can run; implements ``engine.jobs.generators.Generator``."""
+
+    def __init__(
+        self, generator: Generator[Any], services: Services, fingerprints: Fingerprints
+    ) -> None:
+        self.generator = generator
+        self._services = services
+        self._fingerprints = fingerprints
+        self._run: Run[Any] = generator.load(services)
+
+    def run(
+        self, params: dict[str, Any], inputs: Mapping[str, Path], context: JobContext
+    ) -> dict[str, Any]:
+        """Check, run, and record the recipe with the job and in the files.
+
+        Returns:
+            ``files``: names by output; ``values``: what else the generator found.
+
+        Raises:
+            InvalidInput: Parameters or files are not what it takes.
+            JobFailed: What may succeed when it is tried again.
+        """
+        generator = self.generator
+        valid = generator.validate(params)
+        check_inputs(generator, inputs)
+        place = context.place
+        recipe = make_recipe(
+            generator,
+            valid,
+            inputs,
+            self._services,
+            self._fingerprints,
+            place.device,
+            place.threads,
+        )
+        context.record(recipe.model_dump(mode="json"), recipe.key)
+        try:
+            result = self._run(valid, inputs, context)
+        except generator.retryable as error:
+            hint = error.hint if isinstance(error, AvatarServerError) else ""
+            text = error.description if isinstance(error, AvatarServerError) else str(error)
+            raise JobFailed(text, hint, retryable=True) from error
+        for path in (path for paths in result.files.values() for path in paths):
+            write_recipe(path, recipe.model_dump(mode="json"))
+        return {
+            "files": {name: [path.name for path in paths] for name, paths in result.files.items()},
+            "values": dict(result.values),
+        }
