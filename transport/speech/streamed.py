@@ -2,9 +2,8 @@
 
 import asyncio
 
-from engine.speech.encoder import PcmPreparation, prepare_pcm
-
 from engine.errors import AvatarServerError
+from engine.speech.encoder import PcmPreparation, prepare_pcm
 from engine.speech.sound import PACKET_MS
 from transport.speech.saying import Saying
 from transport.speech.scripts import Made

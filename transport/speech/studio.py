@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from engine.speech.encoder import Piece, VoiceTracker
-
 from engine.errors import Conflict, Forbidden
+from engine.speech.encoder import Piece, VoiceTracker
 from engine.speech.settings import SpeechSettings
 from engine.speech.sound import SpeechProvider, Transcriber
 
