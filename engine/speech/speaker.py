@@ -21,6 +21,8 @@ _SLOT = PACKET_MS / 1000
 _PLAN_AHEAD_MS = 240
 _LONGEST_LEAD_MS = 500
 _MAX_LAG = 0.25
+_HELD = 0.1
+"""Seconds, two pictures at least, that the voice is held back while there is no plan for it."""
 _EARLY = 0.04
 """Seconds before the voice ends from which the avatar may leave: the nearest exit is taken."""
 
@@ -180,12 +182,15 @@ class Speaker:
         # What follows directly goes on in the same rhythm, however late it is asked for.
         self._begin = self._free if now - self._free < _SLOT else now
         self._position, self._gap, self._announced = 0, None, False
-        if self._moving or not current.spans or current.spans[0].start > _LONGEST_LEAD_MS:
+        if self._mover is None or self._moving:
+            return True
+        if not current.spans or current.spans[0].start > _LONGEST_LEAD_MS:
             return True
         lead = current.spans[0].start / 1000
         shown = self._go(moving=True, at=self._begin + lead)
-        if shown is not None:
-            self._begin = max(self._begin, shown - lead)
+        if shown is None:
+            shown = self._begin + _HELD
+        self._begin = max(self._begin, shown - lead)
         return True
 
     def _next(self, now: float) -> Packet | None:
@@ -249,7 +254,7 @@ class Speaker:
         if change is None or change[0] > min(at + _PLAN_AHEAD_MS, current.horizon_ms):
             return
         if change[1] != self._moving and not (self._moving and self._goes_on()):
-            self._plan(change[1], self._begin + change[0] / 1000)
+            self._plan(due, change[1], self._begin + change[0] / 1000)
 
     def _wanted(self, due: float) -> bool:
         current = self._current
@@ -282,16 +287,15 @@ class Speaker:
         silence = current.duration_ms - (current.duration_ms if end is None else end)
         return silence + following.spans[0].start <= self._pause * 1000
 
-    def _plan(self, moving: bool, at: float) -> None:
+    def _plan(self, due: float, moving: bool, at: float) -> None:
         if not moving:
             # The exit that is nearest; until the voice ends nothing is asked for again.
             if self._go(False, at - _EARLY) is not None:
                 self._settled = max(self._settled, at)
             return
         shown = self._go(True, at)
-        if shown is not None:
-            # It is silent until then: nobody hears that it lasts longer.
-            self._begin += max(0.0, shown - at)
+        # It is silent until then: nobody hears that it lasts longer.
+        self._begin += max(0.0, (due + _HELD if shown is None else shown) - at)
 
     def _go(self, moving: bool, at: float) -> float | None:
         if self._mover is None:
