@@ -51,7 +51,7 @@ class Ear:
         if packet.payload:
             frames = self._decoder.decode(av.Packet(packet.payload))
             samples = np.concatenate([f.to_ndarray().mean(axis=0) for f in frames])
-            samples = samples.astype(np.float32)
+            samples = (samples / 32768).astype(np.float32)
             rms = float(np.sqrt(np.mean(samples**2)))
             self.heard.append(Heard(at, packet.timestamp, rms, samples))
             self._news.set()

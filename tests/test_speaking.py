@@ -17,7 +17,7 @@ from engine.errors import Unavailable
 from engine.speech.settings import SpeechSettings
 from engine.speech.sound import Samples, SpeechChunk, Word
 from processors.speech.text import clean
-from tests.hearing import Ear, ear_of, pcm, tone, wav
+from tests.hearing import LOUD, Ear, ear_of, pcm, tone, wav
 from tests.serving import energy_tracker, serving
 from tests.viewer import Viewer
 from transport.http.fetch import Fetcher
@@ -227,9 +227,9 @@ async def test_utterances_queue_and_an_interrupt_ends_them_all(viewer: Viewer, e
     response = await viewer.command("interrupt")
     answer = await response.json()
     assert answer["utterance"]
-    heard_ms = 20 * sum(heard.rms > 0.01 for heard in ear.heard)
-    assert answer["position_ms"] == pytest.approx(heard_ms, abs=40)
     await ear.silence()
+    heard_ms = 20 * sum(heard.rms > LOUD for heard in ear.heard)
+    assert answer["position_ms"] == pytest.approx(heard_ms, abs=40)
     cut = [await event(viewer, "stream/interrupted") for _ in range(3)]
     assert [e["dropped"] for e in cut] == [False, True, True]
     assert cut[0]["position_ms"] == answer["position_ms"]
@@ -253,7 +253,7 @@ async def test_streamed_sound_is_played_and_reported(viewer: Viewer, ear: Ear) -
         assert done["position_ms"] == pytest.approx(1500, abs=40)
     caption = await event(viewer, "caption")
     assert caption["text"].startswith("word0.")
-    assert sum(heard.rms > 0.01 for heard in ear.heard) * 20 == pytest.approx(1500, abs=60)
+    assert sum(heard.rms > LOUD for heard in ear.heard) * 20 == pytest.approx(1500, abs=60)
 
 
 async def test_clear_drops_what_is_not_played_yet(viewer: Viewer, ear: Ear) -> None:
