@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -86,27 +87,22 @@ def fail(params: dict[str, Any], _inputs: Mapping[str, Path], _context: Context)
 
 
 def burn(params: dict[str, Any], _inputs: Mapping[str, Path], context: Context) -> None:
-    """Keep all cores busy, as a model on the CPU does, in steps of some tens of milliseconds."""
+    """Compute on all threads it may have, as a model on the CPU does, in short steps."""
     import numpy as np
 
-    ends = threading.Event()
-    block = np.ones((256, 256), np.float32)
+    block = np.ones((192, 192), np.float32)
 
-    def spin() -> None:
-        while not ends.is_set():
+    def step(_: int) -> None:
+        until = time.monotonic() + 0.05
+        while time.monotonic() < until:
             block @ block
 
-    threads = [threading.Thread(target=spin, daemon=True) for _ in range(int(params["threads"]))]
-    for thread in threads:
-        thread.start()
-    context.progress(0.01)
-    try:
-        end = time.monotonic() + float(params["seconds"])
+    threads = context.place.threads
+    end = time.monotonic() + float(params["seconds"])
+    with ThreadPoolExecutor(threads) as pool:
         while time.monotonic() < end:
-            ends.wait(0.03)
-            context.check()
-    finally:
-        ends.set()
+            list(pool.map(step, range(threads)))
+            context.progress(0.5)
 
 
 def note(params: dict[str, Any], line: str) -> None:

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from engine.jobs.events import JobFeed, Subscription
+from engine.jobs.live import signal_path
 from engine.jobs.opening import Jobs, open_jobs
 from engine.jobs.settings import JobSettings
 from engine.jobs.spec import Job
@@ -96,6 +97,12 @@ def working(settings: JobSettings, registry: str = REGISTRY) -> Iterator[tuple[J
             yield jobs, supervisor
         finally:
             supervisor.stop()
+            forget_signal(settings)
+
+
+def forget_signal(settings: JobSettings) -> None:
+    """Remove what workers of a folder that will not be used again leave in memory."""
+    signal_path(settings.folder).unlink(missing_ok=True)
 
 
 def wait_for_end(handle: int) -> None:

@@ -156,6 +156,12 @@ def test_a_worker_leaves_repairs_to_the_server(memory) -> None:
     assert not list(memory.glob("*.damaged-*"))
 
 
+def test_a_relative_folder_is_the_same_for_workers_elsewhere(memory, monkeypatch) -> None:
+    monkeypatch.chdir(memory)
+    with open_jobs(settings(Path("here"))) as jobs:
+        assert jobs.settings.folder == memory / "here"
+
+
 def test_a_newer_store_is_left_alone(memory) -> None:
     filled(memory, 1)
     with closing(sqlite3.connect(database(memory))) as connection, connection:

@@ -19,7 +19,15 @@ from engine.jobs.slots import SlotState
 from engine.jobs.spec import JobInput, JobSpec, JobState
 from engine.jobs.supervisor import Supervisor
 from engine.jobs.worker import Order, load_registry
-from tests.jobs_host import PATIENCE_S, ROOT, Watcher, start_host, wait_for_end, working
+from tests.jobs_host import (
+    PATIENCE_S,
+    ROOT,
+    Watcher,
+    forget_signal,
+    start_host,
+    wait_for_end,
+    working,
+)
 from tests.jobs_parts import settings
 
 pytest_plugins = ("tests.jobs_fixtures",)
@@ -138,6 +146,7 @@ def test_stopping_gives_running_jobs_back(memory: Path) -> None:
             supervisor.start()
             watcher.until(job.id, lambda job: job.progress > 0)
             supervisor.stop()
+            forget_signal(chosen)
             assert all(slot.state is SlotState.STOPPED for slot in supervisor.status())
             found = jobs.queue.get(job.id)
             assert (found.state, found.crashes, found.requeues) == (JobState.QUEUED, 0, 1)
@@ -157,6 +166,7 @@ def test_workers_end_with_their_server_and_its_jobs_run_elsewhere(memory: Path) 
             host.kill()
             host.communicate(timeout=PATIENCE_S)
         wait_for_end(handle)
+        forget_signal(chosen)
         found = jobs.queue.get(job.id)
         # Given back at once: the lease of ten minutes did not have to end.
         assert (found.state, found.requeues, found.crashes) == (JobState.QUEUED, 1, 0)
@@ -194,6 +204,7 @@ def test_a_worker_that_cannot_start_says_why(memory: Path) -> None:
     assert "'no.such:module' cannot be loaded" in process.stdout.readline().decode()
     assert process.wait(PATIENCE_S) == 1
     process.communicate()
+    forget_signal(order.settings)
 
 
 def test_an_order_reaches_the_worker_as_it_was_given(memory: Path) -> None:

@@ -4,12 +4,15 @@ The truth is in one store (``schema``, ``store``): SQLite in a file, or PostgreS
 who takes part, in whatever process, only reads it and changes it in short transactions:
 
 ==================  ==============================================================================
-``queue``           What users do: enqueue, get, cancel, pause, resume, delay, retry, delete;
-                    ``ordering`` moves jobs in the queue, ``history`` searches, ``submit`` gathers
-                    concurrent submissions into one transaction.
+``opening``         ``open_jobs`` opens a store and wires what belongs to it: the way in.
+``queue``           Enqueue, get, retry, delete; ``submit`` gathers concurrent submissions into one
+                    transaction.
+``control``         Cancel, pause, resume, delay, move; hold the whole queue.
+``history``         Search, page by page; the queue in its order; a job's log.
+``files``           Where inputs, results and previews are.
 ``leases``          What workers do: claim a job, renew the lease, report, commit, fail, give back.
 ``expiry``          What anybody may do at any time: take back leases that ended, wake delayed jobs.
-``worker``          A process that runs generators (``running`` one job, ``context`` what the
+``worker``          A process that runs ``generators`` (``running`` one job, ``context`` what the
                     generator sees, ``heartbeat`` the thread that keeps the lease).
 ``supervisor``      Starts and stops worker processes, replaces dead ones, kills what won't stop.
 ``events``          Feeds subscribers with what happens to a job, in whichever process it happens.

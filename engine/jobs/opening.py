@@ -18,7 +18,7 @@ class Jobs:
     """An open queue.
 
     Attributes:
-        settings: The section ``jobs``.
+        settings: The section ``jobs``, with an absolute folder.
         clocks: Where the time comes from.
         store: Where jobs are kept; ``store.notice`` says what became of a damaged one.
         files: Where their files are.
@@ -60,6 +60,8 @@ def open_jobs(settings: JobSettings, clocks: Clocks | None = None) -> Jobs:
         MissingDependency: The database's driver is not installed.
     """
     clocks = clocks or system_clocks()
+    # Workers run in another working directory.
+    settings = settings.model_copy(update={"folder": settings.folder.absolute()})
     store = Store(settings)
     files = JobFiles(settings.folder)
     queue = JobQueue(store, files, settings, clocks)

@@ -8,7 +8,22 @@ from pathlib import Path
 
 from tests.benchmarks.table import Row, run_benchmark, show, write_json
 
-BENCHMARKS = ("player", "compile", "streaming", "browser", "camera", "pipeline", "motion")
+BENCHMARKS = (
+    "player",
+    "compile",
+    "streaming",
+    "browser",
+    "camera",
+    "pipeline",
+    "motion",
+    "faces",
+    "speech",
+    "speech_motion",
+    "speech_browser",
+    "speech_cost",
+    "speech_drift",
+    "jobs",
+)
 
 
 def main() -> int:
