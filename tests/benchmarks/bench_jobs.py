@@ -203,6 +203,7 @@ def _live(folder: Path, quick: bool) -> list[Row]:
             late[way] += _lateness(signal_path(folder / way))
             if way in processes:
                 os.killpg(processes[way], signal.SIGSTOP)
+    signal_path(folder / "alone").unlink(missing_ok=True)
     p99 = {way: percentile(found, 99) * 1000 for way, found in late.items()}
     what = {way: f"p50 {percentile(found, 50) * 1000:.2f} ms, p99" for way, found in late.items()}
     rise = {way: p99[way] / p99["alone"] - 1 for way in late}
