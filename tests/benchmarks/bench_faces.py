@@ -299,12 +299,11 @@ def warp_on_one_core(seconds: int) -> list[Row]:
         fast = run_pipeline(RateSource(30 * seconds, None, make=make), _chain(), settings)
         wall, cpu = time.perf_counter() - began, time.process_time() - cpu
         live = run_pipeline(RateSource(30 * seconds, 30.0, make=make), _chain(), PipelineSettings())
-    rate, late = len(fast.rows) / cpu, percentile(live.latencies(), 95) * 1e3
+    rate, late = len(fast.rows) / wall, percentile(live.latencies(), 95) * 1e3
     steady = len(live.intervals()) / sum(live.intervals())
-    # As much as one core gives in its own time; what others take of it does not count.
     return [
         Row("warp with YuNet, 1280x720 clip, one core, as fast as it goes",
-            f"{rate:.0f} fps of CPU time, {len(fast.rows) / wall:.0f} of wall time", ">= 20 fps",
+            f"{rate:.0f} fps, {len(fast.rows) / cpu:.0f} of CPU time", ">= 20 fps",
             rate >= 20),
         Row("  live at 30 fps: shown, latency p95", f"{steady:.1f} fps, {late:.0f} ms",
             "<= 150 ms", late <= 150),
@@ -319,17 +318,16 @@ def _chain(swap: SwapControl | None = None) -> Chain:
 def against_the_bare_model(count: int) -> list[Row]:
     """The pipeline's rate with a swap model of fixed cost, against that of the model alone.
 
-    inswapper_128 takes about a second on one CPU core and some milliseconds on a GPU: the target
-    is for the first kind. The others show what tracking and pasting cost beside a fast model, as
-    they do not overlap with it.
+    inswapper_128 takes about a second on one CPU core and some milliseconds on a GPU. The faster
+    the model, the more tracking and pasting count, as they do not overlap with it.
     """
     rows = []
-    for layers, must in ((100, 0.9), (16, None), (2, None)):
+    for layers in (100, 16, 2):
         runs = [_share_of_model(layers, max(count // 3, 12)) for _ in range(3)]
         cost, ratio = (statistics.median(values) for values in zip(*runs, strict=True))
         rows.append(
             Row(f"pipeline against a bare swap model of {cost:.0f} ms a face", f"{ratio:.2f}",
-                ">= 0.9" if must else "", ratio >= must if must else None)
+                ">= 0.9", ratio >= 0.9)
         )  # fmt: skip
     return rows
 

@@ -112,11 +112,11 @@ def _cancel(folder: Path, quick: bool) -> list[Row]:
         polite = [_cancelled(jobs, watcher, "steps", kind, kill=False) for _ in range(turns)]
         killed = [_cancelled(jobs, watcher, "deaf", {}, kill=True) for _ in range(turns // 2)]
         grace = [_cancelled(jobs, watcher, "deaf", {}, kill=False) for _ in range(turns // 4)]
-    usual, forced, after = percentile(polite, 90), max(killed), max(grace) - 0.5
+    slowest, forced, after = max(polite), max(killed), max(grace) - 0.5
     return [
-        Row(f"cancel, steps of {STEP_S * 1000:.0f} ms: p90 of {turns}, and the slowest",
-            f"{usual * 1000:.0f} ms, {max(polite) * 1000:.0f} ms", "<= step + 100 ms",
-            usual <= STEP_S + 0.1),
+        Row(f"cancel, steps of {STEP_S * 1000:.0f} ms: the slowest of {turns}, and p90",
+            f"{slowest * 1000:.0f} ms, {percentile(polite, 90) * 1000:.0f} ms",
+            "<= step + 100 ms", slowest <= STEP_S + 0.1),
         Row("cancel of a deaf job with kill, until its process is gone", f"{forced * 1000:.0f} ms",
             "<= 1 s", forced <= 1),
         Row("cancel of a deaf job: after the time of grace", f"{after * 1000:.0f} ms", "<= 1 s",
