@@ -119,8 +119,8 @@ export class Link extends EventTarget {
     this.#closed = true;
     clearInterval(this.#poll);
     clearTimeout(this.#deadline);
-    this.#pc.close();
-    if (this.#key) this.#forget(this.#key);
+    if (this.#key) this.#forget(this.#key).finally(() => this.#pc.close());
+    else this.#pc.close();
   }
 
   async #negotiate() {
@@ -141,6 +141,7 @@ export class Link extends EventTarget {
       if (this.#closed) return;
       throw new Problem("BadSdp", Problem.from(error).message);
     }
+    if (this.#closed) return;
     const answer = /** @type {RTCSessionDescription} */ (pc.localDescription);
     if (/^m=video 0 /m.test(answer.sdp)) throw new Problem("NoSharedCodec");
     await this.#api.answer(this.#key, { type: answer.type, sdp: answer.sdp });
@@ -158,7 +159,7 @@ export class Link extends EventTarget {
       this.#stream = stream;
     });
     pc.addEventListener("icecandidate", ({ candidate }) => {
-      if (!this.#key) return;
+      if (!this.#key || this.#closed) return;
       // The server can do without: it learns the browser's address from its first packets.
       this.#api.candidate(this.#key, candidate).catch(() => undefined);
     });
@@ -213,10 +214,14 @@ export class Link extends EventTarget {
     this.#ended.resolve(problem);
   }
 
-  /** @param {StreamKey} key */
-  #forget(key) {
+  /**
+   * Deletes the stream, if that can be done, before the connection is closed: a server that hears
+   * of the closing first has no such stream any more when the request arrives.
+   * @param {StreamKey} key
+   */
+  async #forget(key) {
     // A stream that is not deleted (server away, page closing) is cleaned up by the server itself.
-    this.#api.deleteStream(key).catch(() => undefined);
+    await this.#api.deleteStream(key).catch(() => undefined);
   }
 
   /**

@@ -89,12 +89,12 @@ export class Uplink {
   close() {
     if (this.#closed) return;
     this.#closed = true;
-    this.#pc.close();
-    this.#forget();
+    this.#forget().finally(() => this.#pc.close());
   }
 
-  #forget() {
+  /** Deletes the camera, if that can be done; a server that hears of the closing first has none. */
+  async #forget() {
     // A camera that is not deleted (server away, page closing) is cleaned up by the server itself.
-    if (this.#location) this.#api.unpublish(this.#location).catch(() => undefined);
+    if (this.#location) await this.#api.unpublish(this.#location).catch(() => undefined);
   }
 }
