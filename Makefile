@@ -4,9 +4,12 @@ VENV := .venv
 ARGS ?=
 # Which Python makes the virtual environment; empty: the first one that is new enough.
 PYTHON ?=
+# Which build of torch goes into it, for targets that need one: cpu, cu126, ...; empty: install.sh
+# --help says.
+TORCH ?=
 
 python := $(VENV)/bin/python
-make_venv = @bash install.sh --venv $(VENV) $(if $(PYTHON),--python $(PYTHON)) --requirements
+make_venv = @bash install.sh --venv $(VENV) $(if $(PYTHON),--python $(PYTHON)) $(if $(TORCH),--torch $(TORCH)) --requirements
 
 .DEFAULT_GOAL := help
 .PHONY: help run test bench lint format clean venv venv-dev test-tools

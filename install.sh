@@ -7,10 +7,14 @@ readonly NAME=avatar-server
 readonly DEFAULT_PREFIX=/opt/avatar-server
 readonly UNIT_FILE=/etc/systemd/system/avatar-server.service
 readonly MIN_PYTHON=3.11
-readonly DATA_FOLDERS=(videos models logs cache)
-readonly CODE=(server.py engine capture processors transport requirements.txt requirements-ai.txt install.sh
-    avatar-server.service)
+readonly DATA_FOLDERS=(videos models logs cache jobs)
+readonly CODE=(server.py engine capture processors transport requirements.txt requirements-ai.txt
+    requirements-ai-nodeps.txt install.sh avatar-server.service)
 readonly VENV_MIB=900 CODE_MIB=50
+# With the model stack, by the build of torch.
+readonly AI_CPU_MIB=3500 AI_CUDA_MIB=11000
+readonly TORCH_INDEX=https://download.pytorch.org/whl
+readonly DRIVER=/proc/driver/nvidia/version
 
 # What is in an installation: "code NAME" lines, and "file SHA256 PATH" lines for the shipped files
 # that belong to the user from then on (config.yaml, the demo avatar).
@@ -24,7 +28,7 @@ usage() {
 Usage:
   sudo ./install.sh                        install or upgrade, and start the service
   ./install.sh --prefix DIR --no-systemd   install or upgrade in DIR, without root or service
-  sudo ./install.sh --uninstall [--purge]  remove; videos, models, logs and config.yaml stay
+  sudo ./install.sh --uninstall [--purge]  remove; videos, models, logs, jobs, config.yaml stay
   ./install.sh --venv DIR                  only make or update a virtual environment
 
 Options:
@@ -33,6 +37,8 @@ Options:
   --python PROGRAM     the Python to use, 3.11 or newer (default: the first one found)
   --use-venv DIR       run from this environment, as it is, instead of making one
   --requirements FILE  what to install (default: requirements.txt; requirements-ai.txt adds models)
+  --torch BUILD        with requirements-ai.txt: cpu, or cu126, cu130, ... for a GPU (default: what
+                       is there; else PyPI's where an NVIDIA driver is, cpu where none is)
   --purge              with --uninstall: remove everything, the user's files and the user too
   -h, --help           show this text
 END
@@ -89,17 +95,30 @@ need_venv_module() {
         "On Debian and Ubuntu: sudo apt-get install $package"
 }
 
-# The hash of a requirements file and of those it includes with -r.
+# The hash of a requirements file, of those it includes, and of how torch is wanted.
 requirements_hash() {
     {
-        "$1/bin/python" --version && cat "$2" &&
-            included "$2" | while read -r file; do cat "$file"; done
+        "$1/bin/python" --version && printf '%s\n' "$torch" &&
+            { included "$2" && nodeps_of "$2" && printf '%s\n' "$2"; } |
+            while read -r file; do cat "$file"; done
     } 2>/dev/null | sha256sum | cut -d' ' -f1
 }
 
+# What a requirements file includes with -r, and what that includes.
 included() {
     sed -n 's/^-r[[:space:]]*\([^[:space:]#]*\).*/\1/p' "$1" |
-        while read -r name; do printf '%s\n' "$(dirname "$1")/$name"; done
+        while read -r name; do
+            printf '%s\n' "$(dirname "$1")/$name"
+            included "$(dirname "$1")/$name"
+        done
+}
+
+# X-nodeps.txt beside a requirements file X.txt, or beside one that it includes, lists packages to
+# be installed without what they depend on.
+nodeps_of() {
+    { included "$1" && printf '%s\n' "$1"; } | while read -r file; do
+        if [[ -r ${file%.txt}-nodeps.txt ]]; then printf '%s\n' "${file%.txt}-nodeps.txt"; fi
+    done
 }
 
 stamp_of() { printf '%s/.installed-%s' "$1" "$(basename "$2")"; }
@@ -118,16 +137,21 @@ make_venv() {
         fi
         find_python
         need_venv_module
-        need_space "$(dirname "$venv")" "$VENV_MIB"
+        need_space "$(dirname "$venv")" "$(venv_mib "$requirements")"
         say "Making the virtual environment $venv ..."
         "$python" -m venv --clear "$venv" || die \
             "The virtual environment $venv was not made; the message is above." \
             "$(free_mib "$(dirname "$venv")") MiB are free there."
     fi
     say "Installing $(basename "$requirements"); the first time this takes a minute or two ..."
+    install_torch "$venv" "$requirements"
     pip_in "$venv" install --requirement "$requirements" || die \
         "pip could not install $requirements; its message is above." \
         "Check the network and the free space, then start again."
+    while read -r file; do
+        pip_in "$venv" install --no-deps --requirement "$file" || die \
+            "pip could not install $file; its message is above."
+    done < <(nodeps_of "$requirements")
     settle_opencv "$venv"
     while read -r file; do
         requirements_hash "$venv" "$file" >"$(stamp_of "$venv" "$file")"
@@ -137,6 +161,53 @@ make_venv() {
 pip_in() {
     PIP_ROOT_USER_ACTION=ignore "$1/bin/python" -m pip --quiet --disable-pip-version-check \
         --no-input "${@:2}"
+}
+
+# The version of torch that a requirements file, or one that it includes, pins; nothing: none.
+torch_pin() {
+    { included "$1" && printf '%s\n' "$1"; } |
+        while read -r file; do sed -n 's/^torch==\([0-9.]*\).*/\1/p' "$file"; done
+}
+
+# The build of torch to install: a name of PyTorch's own package index, or "pypi" for PyPI's, which
+# on Linux is made for CUDA, elsewhere for whatever is there.
+torch_build() {
+    if [[ -n $torch ]]; then
+        printf '%s\n' "$torch"
+    elif [[ $(uname -s) != Linux || -e $DRIVER ]]; then
+        printf 'pypi\n'
+    else
+        printf 'cpu\n'
+    fi
+}
+
+venv_mib() {
+    if [[ -z $(torch_pin "$1") ]]; then
+        printf '%s\n' "$VENV_MIB"
+    elif [[ $(torch_build) == cpu ]]; then
+        printf '%s\n' "$AI_CPU_MIB"
+    else
+        printf '%s\n' "$AI_CUDA_MIB"
+    fi
+}
+
+# Installs torch before the packages that depend on it, so that they take this build.
+install_torch() {
+    local venv=$1 pin there build
+    pin=$(torch_pin "$2")
+    [[ -n $pin ]] || return 0
+    there=$("$venv/bin/python" -c 'import importlib.metadata as m; print(m.version("torch"))' \
+        2>/dev/null) || there=
+    if [[ ${there%%+*} == "$pin" && ( -z $torch || $there == "$pin+$torch" ) ]]; then return; fi
+    build=$(torch_build)
+    [[ $build != pypi ]] || return 0
+    # The build's name in the version keeps pip from taking another one from elsewhere. PyTorch's
+    # index is asked only where pip's own places do not have it.
+    pip_in "$venv" install "torch==$pin+$build" 2>/dev/null ||
+        pip_in "$venv" install "torch==$pin+$build" --extra-index-url "$TORCH_INDEX/$build" ||
+        die "pip could not install torch $pin+$build; its message is above." \
+            "Check the network, and that $TORCH_INDEX/$build is a build that exists." \
+            "Another one: --torch cpu, --torch cu126, ... (with make: TORCH=...)"
 }
 
 # opencv-python needs libraries of a desktop, which a server lacks; its headless twin, the same
@@ -367,17 +438,18 @@ do_uninstall() {
         if [[ $kind == code ]]; then rm -rf "${prefix:?}/${name:?}"; fi
     done <"$prefix/$MANIFEST"
     rm -rf "$prefix/venv" "$prefix/cache" "$prefix/.staging"
-    say "Removed $NAME; your videos, models, logs and config.yaml are still in $prefix."
+    say "Removed $NAME; your videos, models, logs, jobs and config.yaml are still in $prefix."
 }
 
 # The command line.
 
-prefix=$DEFAULT_PREFIX systemd=true purge=false python='' use_venv='' venv='' action=do_install
+prefix=$DEFAULT_PREFIX systemd=true purge=false python='' use_venv='' venv='' torch=''
+action=do_install
 requirements=$SOURCE/requirements.txt
 
 while (($#)); do
     case $1 in
-    --prefix | --python | --use-venv | --venv | --requirements)
+    --prefix | --python | --use-venv | --venv | --requirements | --torch)
         [[ -n ${2-} ]] || die "$1 needs a value." "./install.sh --help shows all options."
         option=${1#--}
         printf -v "${option//-/_}" '%s' "$2"

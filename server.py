@@ -20,6 +20,7 @@ from transport.commands.jobs import run_job
 from transport.commands.models import list_models, pull_models, verify_models, where_models
 from transport.commands.processing import live, render_file
 from transport.commands.serving import serve
+from transport.commands.worker import work
 from transport.http.version import VERSION
 
 EXIT_ERROR = 1
@@ -49,6 +50,7 @@ COMMANDS: Mapping[str, Command] = {
     "clips preview": preview_avatar,
     "clips report": report_avatar,
     "job": run_job,
+    "worker": work,
     "models list": list_models,
     "models pull": pull_models,
     "models verify": verify_models,

@@ -5,9 +5,7 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 from av.container import InputContainer
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from capture.metronome import Metronome
@@ -18,28 +16,12 @@ from engine.clips.opening import (
     opened,
     stream_pixel_aspect,
 )
-from engine.clips.orientation import Orientation
 from engine.clock import Clock, monotonic
-from engine.pipeline.frame import Frame, Image
+from engine.media.upright import upright
+from engine.pipeline.frame import Frame
 
 LATEST_S = 0.1
 """A paced file that is read this much too late goes on from there instead of rushing."""
-
-
-def upright(frame: VideoFrame, pixel_aspect: Fraction = Fraction(1)) -> Image:
-    """The decoded picture as BGR with square pixels, turned the way the camera was held.
-
-    Args:
-        frame: As decoded; a phone's clip says in its display matrix how to turn it.
-        pixel_aspect: Width of a stored pixel divided by its height.
-    """
-    width = round(frame.width * pixel_aspect)
-    image = frame.to_ndarray(format="bgr24", width=width, height=frame.height).view(np.uint8)
-    orientation = Orientation.of_frame(frame)
-    if orientation == Orientation():
-        return image
-    turned = image[:, ::-1] if orientation.mirrored else image
-    return np.ascontiguousarray(np.rot90(turned, -orientation.clockwise // 90))
 
 
 class FileSource:

@@ -11,7 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from engine.jobs.settings import JobSettings
 from engine.motion.graph import MotionSettings
+from engine.pipeline.generate_settings import GenerateSettings
+from engine.pipeline.memory_settings import MemorySettings
 from engine.pipeline.model_settings import ModelSettings, RuntimeSettings
 from engine.pipeline.settings import OutputSettings, PipelineSettings, ProcessorSettings
 from engine.pipeline.swap_settings import PictureSettings
@@ -240,3 +243,6 @@ class Settings(Section):
     pictures: PictureSettings = Field(default_factory=PictureSettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
     speech: SpeechSettings = Field(default_factory=SpeechSettings)
+    jobs: JobSettings = Field(default_factory=JobSettings)
+    memory: MemorySettings = Field(default_factory=MemorySettings)
+    generate: GenerateSettings = Field(default_factory=GenerateSettings)

@@ -8,8 +8,11 @@ after ``bypass_after`` failures in a row it is left out for good.
 """
 
 import logging
+import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +21,8 @@ from engine.clock import Clock, monotonic
 from engine.errors import AvatarServerError
 from engine.pipeline.feeder import conform
 from engine.pipeline.frame import Frame
-from engine.pipeline.protocols import Processor
+from engine.pipeline.protocols import Processor, Step, Stepped
+from engine.pipeline.turn import Turn
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,9 @@ class _Link:
 
     def __init__(self, processor: Processor) -> None:
         self.processor = processor
+        own = isinstance(processor, Stepped)
+        self.steps: Sequence[Step] = processor.steps if own else (processor.process,)
+        self.gates = [threading.Lock() for _ in self.steps[1:]]
         self.faults = 0
         self.in_a_row = 0
         self.bypassed = False
@@ -41,8 +48,34 @@ class _Link:
         self.reported_faults = 0
 
 
+@dataclass(slots=True)
+class _Run:
+    """Frames of one size on their way through a processor.
+
+    Attributes:
+        frames: Before it.
+        work: What the last step returned.
+        error: What it raised, if it did.
+    """
+
+    frames: list[Frame]
+    work: Any
+    error: Exception | None = None
+
+    def take(self, step: Step) -> None:
+        """One step further."""
+        if self.error is None:
+            try:
+                self.work = step(self.work)
+            except Exception as error:  # noqa: BLE001 - one processor must not end the stream
+                self.error = error
+
+
 class Chain:
     """Applies processors in order.
+
+    Where several threads apply it, the next batch begins as soon as the one before has come to the
+    second step of a processor that works in steps; other processors belong to the step before them.
 
     Args:
         processors: In the order in which they are applied; closed with the chain.
@@ -78,20 +111,22 @@ class Chain:
         """Processors left out because they kept failing."""
         return tuple(link.processor.name for link in self._links if link.bypassed)
 
-    def apply(self, frames: Sequence[Frame]) -> list[Frame]:
+    def apply(self, frames: Sequence[Frame], turn: Turn | None = None) -> list[Frame]:
         """The processed frames, in order; frames that must not be shown are left out.
 
         A processor is given frames of one size at a time.
+
+        Args:
+            frames: A batch.
+            turn: See ``Transform``.
         """
         current = list(frames)
-        for link in self._links:
-            if link.bypassed or not current:
-                continue
-            current = [
-                frame
-                for _, run in groupby(current, key=lambda frame: frame.image.shape)
-                for frame in self._step(link, list(run))
-            ]
+        turn = Turn() if turn is None else turn
+        try:
+            for link in self._links:
+                current = self._through(link, current, turn)
+        finally:
+            turn.leave()
         return current
 
     def close(self) -> None:
@@ -99,14 +134,28 @@ class Chain:
         for link in self._links:
             link.processor.close()
 
-    def _step(self, link: _Link, frames: list[Frame]) -> list[Frame]:
-        try:
-            results = _check(link.processor, frames, link.processor.process(frames))
-        except Exception as error:  # noqa: BLE001 - one processor must not end the stream
-            self._failed(link, error)
-            return [] if link.processor.traits.fails_closed else frames
+    def _through(self, link: _Link, frames: list[Frame], turn: Turn) -> list[Frame]:
+        bypassed = link.bypassed
+        same_size = groupby(frames, key=lambda frame: frame.image.shape)
+        runs = [_Run(run, run) for run in (list(group) for _, group in same_size)]
+        # Also a batch that this processor leaves alone goes through its gates, to keep the order.
+        for number, step in enumerate(link.steps):
+            if number:
+                turn.move(link.gates[number - 1])
+            for run in runs if not bypassed else ():
+                run.take(step)
+        if bypassed:
+            return frames
+        return [frame for run in runs for frame in self._ended(link, run)]
+
+    def _ended(self, link: _Link, run: _Run) -> list[Frame]:
+        run.take(lambda images: _check(link.processor, run.frames, images))
+        if run.error is not None:
+            self._failed(link, run.error)
+            return [] if link.processor.traits.fails_closed else run.frames
         link.in_a_row = 0
-        return results
+        checked: list[Frame] = run.work
+        return checked
 
     def _failed(self, link: _Link, error: Exception) -> None:
         link.faults += 1

@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.pipeline.frame import Frame, Image
 from engine.pipeline.protocols import Traits
+from engine.pipeline.turn import Turn
 
 NINETY_KHZ = Fraction(1, 90_000)
 
@@ -125,7 +126,7 @@ class FunctionTransform:
         self.bypassed: tuple[str, ...] = ()
         self.closed = threading.Event()
 
-    def apply(self, frames: Sequence[Frame]) -> list[Frame]:
+    def apply(self, frames: Sequence[Frame], turn: Turn | None = None) -> list[Frame]:
         return self._function(frames)
 
     def close(self) -> None:

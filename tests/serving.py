@@ -11,6 +11,8 @@ from engine.avatar import pack as packs
 from engine.avatar import spec as specs
 from engine.avatar.library import AvatarLibrary
 from engine.clock import Clock, monotonic
+from engine.jobs.settings import JobSettings
+from engine.pipeline.memory_settings import MemorySettings
 from engine.pipeline.protocols import Processor
 from engine.pipeline.settings import PipelineSettings, ProcessorSettings
 from engine.pipeline.statistics import Statistics
@@ -24,9 +26,13 @@ from engine.settings import (
 from engine.speech.probability import EnergyProbability
 from engine.speech.settings import SpeechSettings, VoiceSettings
 from engine.speech.voice import VoiceTracker
+from processors.generate.declaration import Services
+from processors.generate.worker import REGISTRY
+from processors.models.library import ModelLibrary
 from processors.registry import ProcessorContext, processor_factories
 from tests.fakes import flat_clip
 from transport.http.app import make_app
+from transport.jobs.room import JobRoom, make_room
 from transport.processed import ProcessedStreams
 from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
@@ -95,6 +101,7 @@ async def serving(
     speech: SpeechSettings | None = None,
     tools: SpeechTools | None = None,
     swaps: SwapDesk | None = None,
+    room: JobRoom | None = None,
 ) -> AsyncIterator[tuple[TestClient, StreamRegistry]]:
     """Serve the avatars in ``root``; yields a client and the registry."""
     settings = avatars or avatar_settings(root)
@@ -106,8 +113,18 @@ async def serving(
     speech = speech or SpeechSettings()
     studio = SpeechStudio(speech, tools or SpeechTools(lambda: energy_tracker(speech.voice)))
     wait = settings.compile_wait
-    registry = StreamRegistry(library, processed, streams, webrtc, wait, clock, studio)
+    late = room.desk.report_late if room is not None else lambda seconds: None
+    registry = StreamRegistry(library, processed, streams, webrtc, wait, clock, studio, late)
     publishers = PublisherRegistry(processed, streams, webrtc, clock)
-    app = make_app(server or ServerSettings(), library, registry, processed, publishers, studio)
+    room = room or make_room(
+        JobSettings(enabled=False, folder=root / "jobs"),
+        MemorySettings(),
+        lambda: Services(ModelLibrary(())),
+        REGISTRY,
+        dict,
+    )
+    app = make_app(
+        server or ServerSettings(), library, registry, processed, publishers, studio, room
+    )
     async with TestClient(TestServer(app)) as client:
         yield client, registry

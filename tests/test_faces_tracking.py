@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -34,7 +35,7 @@ def yunet(media: Path) -> YuNet:
 
 @pytest.fixture(scope="module")
 def people(media: Path, yunet: YuNet) -> dict[str, Head]:
-    return face_scenes.heads(media, yunet, frames=20)
+    return face_scenes.heads(media, yunet, frames=10)
 
 
 def tracker(yunet: YuNet, **settings: float) -> FaceTracker:
@@ -200,20 +201,28 @@ def test_a_step_is_followed_within_a_frame(
     assert np.abs(middles[9] - middles[15]).max() < 1.0
 
 
+@pytest.fixture(scope="module")
+def camera(media: Path, yunet: YuNet) -> list[tuple[Image, Face]]:
+    """A clip of one person, at half its size, and where the face is."""
+    clip = face_scenes.read_clip(media / "camera" / "person_1280x720.mp4", 12)
+    small = [np.asarray(cv2.resize(picture, (640, 360)), np.uint8) for picture in clip]
+    return [(one, max(yunet.detect(one), key=lambda face: face.area)) for one in small]
+
+
 @pytest.mark.parametrize("every", [1, 3, 5])
 @pytest.mark.parametrize("length", [1, 3])
-def test_short_drop_outs_are_bridged(media: Path, yunet: YuNet, every: int, length: int) -> None:
-    clip = face_scenes.read_clip(media / "camera" / "person_1280x720.mp4", 12)
+def test_short_drop_outs_are_bridged(
+    camera: list[tuple[Image, Face]], yunet: YuNet, every: int, length: int
+) -> None:
     for start in (1, 3, 6):
         blind = range(start, start + length)
         blinking = face_measures.Blinking(yunet, blind.__contains__)
         follow = FaceTracker(blinking, TrackingSettings(detect_every=every))
-        for n, image in enumerate(clip):
+        for n, (image, truth) in enumerate(camera):
             blinking.next_frame()
             (tracked,) = follow.update(image, n / 30)
             assert tracked.id == 1
             # Later on the face is not where it was first seen, so standing still would show.
-            truth = max(yunet.detect(image), key=lambda face: face.area)
             off = np.hypot(*(tracked.face.landmarks - truth.landmarks).T).mean()
             assert off < 0.12 * truth.eye_distance
 
@@ -331,7 +340,8 @@ def test_nobody_is_taken_for_another_by_looks(
     one: str,
     other: str,
 ) -> None:
-    count = face_measures.count_wrong(scene(people, one, other), tracker(yunet))
+    shown = replace(scene(people, one, other), size=0.5)
+    count = face_measures.count_wrong(shown, tracker(yunet))
     assert count.wrong == 0
     assert count.seen > 60
     assert count.absent <= 0.03 * count.seen
@@ -369,7 +379,7 @@ def test_nobody_is_taken_for_another_by_embedding(
     one: str,
     other: str,
 ) -> None:
-    told = Told(scene(people, one, other), [one, other])
+    told = Told(replace(scene(people, one, other), size=0.5), [one, other])
     follow = FaceTracker(yunet, TrackingSettings(), told)
     count = face_measures.count_wrong(told, follow)
     assert count.wrong == 0

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 UNIT = ROOT / "avatar-server.service"
 SOURCES = (
     *("server.py", "config.yaml", "requirements.txt", "requirements-ai.txt"),
-    *("install.sh", "avatar-server.service"),
+    *("requirements-ai-nodeps.txt", "install.sh", "avatar-server.service"),
     *("engine", "capture", "processors", "transport", "videos/demo"),
 )
 
@@ -128,9 +128,9 @@ def test_only_what_runs_is_installed(checkout: Path, prefix: Path) -> None:
     install(checkout, prefix)
     assert {path.name for path in prefix.iterdir()} == {
         *("server.py", "config.yaml", "requirements.txt", "requirements-ai.txt"),
-        *("install.sh", "avatar-server.service"),
+        *("requirements-ai-nodeps.txt", "install.sh", "avatar-server.service"),
         *("engine", "capture", "processors", "transport"),
-        *("videos", "models", "logs", "cache", "venv", ".installed"),
+        *("videos", "models", "logs", "cache", "jobs", "venv", ".installed"),
     }
     assert not (prefix / "engine/.hidden").exists()
     assert {path.suffix for path in (prefix / "videos/demo").iterdir()} == {".mp4", ".yaml"}
@@ -224,7 +224,7 @@ def test_uninstall_keeps_what_is_the_users(checkout: Path, prefix: Path) -> None
     done = run(checkout, "--prefix", prefix, "--no-systemd", "--uninstall")
     assert done.returncode == 0, done.stderr
     assert {path.name for path in prefix.iterdir()} == {
-        *("videos", "models", "logs", "config.yaml", ".installed"),
+        *("videos", "models", "logs", "jobs", "config.yaml", ".installed"),
     }
     assert (prefix / "models/mine.onnx").read_bytes() == b"mine"
     assert Path(sys.executable).exists()
@@ -425,7 +425,7 @@ def test_service_writes_only_to_folders_that_are_made(checkout: Path, prefix: Pa
     values = dict(re.findall(r"^(\w+)=(.*)$", UNIT.read_text(), re.MULTILINE))
     home = values["WorkingDirectory"]
     writable = [Path(path).relative_to(home) for path in values["ReadWritePaths"].split()]
-    assert {str(path) for path in writable} == {"videos", "models", "logs", "cache"}
+    assert {str(path) for path in writable} == {"videos", "models", "logs", "cache", "jobs"}
     assert all((prefix / path).is_dir() for path in writable)
     interpreter, script, flag, config = values["ExecStart"].split()
     assert flag == "--config"

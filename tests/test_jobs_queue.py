@@ -10,6 +10,7 @@ from engine.jobs.errors import InvalidJob, JobFileNotFound, JobNotFound, JobStat
 from engine.jobs.expiry import Expiry
 from engine.jobs.files import FileNameNotAllowed
 from engine.jobs.history import JobFilter
+from engine.jobs.machine import bound
 from engine.jobs.settings import RetryPolicy
 from engine.jobs.spec import Job, JobError, JobInput, JobSpec, JobState
 from engine.jobs.submit import Submitter
@@ -109,7 +110,7 @@ def test_what_cannot_be_an_id_is_no_job(parts: Bench, wrong: str) -> None:
         with pytest.raises(JobNotFound):
             ask(wrong)
     assert parts.history.find(JobFilter(text=wrong)).jobs == ()
-    assert parts.queue.find_cached(wrong) is None
+    assert parts.jobs.cache.find([wrong]) is None
 
 
 def test_no_more_jobs_wait_than_allowed(memory) -> None:
@@ -308,21 +309,21 @@ def test_only_finished_jobs_that_nobody_needs_are_deleted(parts: Bench) -> None:
 
 def test_a_cached_result_is_found_by_its_key(parts: Bench) -> None:
     for _ in range(2):
-        parts.queue.enqueue(JobSpec("a", cache_key="k"))
-    assert parts.queue.find_cached("k") is None
+        parts.queue.enqueue(JobSpec("a", cache_key=bound("k")))
+    assert parts.jobs.cache.find(["k"]) is None
     for _ in range(2):
         lease, job = parts.claim()
         folder = parts.jobs.files.begin(job.id, lease.attempt)
         (folder / "out.png").write_bytes(b"x")
         parts.leases.commit(lease, Outcome({}, parts.jobs.files.seal(folder)))
-    found = parts.queue.find_cached("k")
+    found = parts.jobs.cache.find(["k"])
     assert found is not None
     assert found.id == job.id
     parts.jobs.files.result(found, "out.png").unlink()
-    older = parts.queue.find_cached("k")
+    older = parts.jobs.cache.find(["k"])
     assert older is not None
     assert older.id != job.id
-    assert parts.queue.find_cached("") is None
+    assert parts.jobs.cache.find([""]) is None
 
 
 def test_jobs_submitted_together_share_a_transaction(parts: Bench) -> None:

@@ -18,6 +18,7 @@ from engine.jobs.expiry import Expiry
 from engine.jobs.heartbeat import Heartbeat
 from engine.jobs.leases import Leases
 from engine.jobs.live import LiveSignal
+from engine.jobs.machine import bound
 from engine.jobs.retrying import classified
 from engine.jobs.running import JobRunner
 from engine.jobs.spec import JobInput, JobSpec, JobState
@@ -81,7 +82,7 @@ def test_result_files_recipe_and_log_are_kept(worker: OneWorker) -> None:
     job = worker.parts.queue.enqueue(JobSpec("make", {"text": "hello"}, recipe={"seed": None}))
     assert worker.work(make=make) is JobState.DONE
     done = worker.parts.queue.get(job.id)
-    assert (done.result, done.recipe, done.cache_key) == ({"n": 1}, {"seed": 7}, "key-7")
+    assert (done.result, done.recipe, done.cache_key) == ({"n": 1}, {"seed": 7}, bound("key-7"))
     assert [(file.name, file.bytes) for file in done.files] == [("a.txt", 5), ("b.png", 5)]
     assert (done.progress, done.run_s, done.owner) == (1.0, 2.5, "")
     assert worker.parts.jobs.files.result(done, "a.txt").read_text() == "hello"

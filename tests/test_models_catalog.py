@@ -186,6 +186,48 @@ def test_a_damaged_model_is_not_used(tmp_path: Path, catalog: Catalog) -> None:
     assert library.resolve(tmp_path / "free.onnx") == tmp_path / "free.onnx"
 
 
+def test_a_file_is_hashed_once_until_it_changes(
+    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr("processors.models.library.hash_file", counted)
+    file = tmp_path / "free.onnx"
+    file.write_bytes(FREE)
+    library = ModelLibrary([tmp_path], catalog=catalog)
+    for _ in range(3):
+        assert library.paths("free") == (file,)
+    assert hashed == [file]
+    # Touched, put in place again, asked for by name: hashed anew where anything may have changed.
+    os.utime(file, ns=(1, 1))
+    library.paths("free")
+    other = tmp_path / "other"
+    other.write_bytes(FREE)
+    other.replace(file)
+    library.paths("free")
+    assert len(hashed) == 3
+    assert [state.state for state in library.verify("free")] == ["ok"]
+    assert len(hashed) == 4
+
+
+def test_a_change_that_keeps_size_and_time_is_noticed(tmp_path: Path, catalog: Catalog) -> None:
+    file = tmp_path / "free.onnx"
+    file.write_bytes(FREE)
+    library = ModelLibrary([tmp_path], catalog=catalog)
+    before = file.stat()
+    library.paths("free")
+    while file.stat().st_ctime_ns == before.st_ctime_ns:  # the clock of the file system ticks
+        file.write_bytes(FREE.swapcase())
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (len(FREE), before.st_mtime_ns)
+    with pytest.raises(ModelDamaged, match="SHA-256"):
+        library.paths("free")
+
+
 def test_a_recorded_hash_counts(tmp_path: Path, catalog: Catalog) -> None:
     path = tmp_path / "unhashed.onnx"
     path.write_bytes(FREE)

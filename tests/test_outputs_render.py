@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from engine.errors import ClipError
+from engine.media.render import RenderResult, progress_line, render
+from engine.media.render_notes import OutputExists, RenderOptions
+from engine.media.rendering import Progress
 from engine.pipeline.frame import Frame
 from processors.chain import Chain
 from tests.clipmaking import numbered, numbered_clip, quartered, read_number, write_clip
 from tests.pipeline_fakes import FakeClock, FunctionTransform
-from transport.outputs.render import Progress, RenderResult, progress_line, render
-from transport.outputs.render_notes import OutputExists, RenderOptions
 
 OPTIONS = RenderOptions(processors=("none",), crf=12)
 

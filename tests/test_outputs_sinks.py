@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import AvatarServerError, MissingDependency
+from engine.media.fitting import even_size, fit
 from engine.pipeline.frame import MICROSECONDS, Frame
 from engine.pipeline.ring import DropPolicy
 from engine.pipeline.settings import OutputSettings
 from tests.pipeline_fakes import make_frame, picture
 from transport.outputs import virtual_camera as virtual_camera_module
-from transport.outputs.fitting import even_size, fit
 from transport.outputs.recorder import TIME_BASE, CannotRecord, Recorder, Timeline
 from transport.outputs.virtual_camera import NoVirtualCamera, VirtualCamera, load_pyvirtualcam
 

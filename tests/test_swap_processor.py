@@ -305,24 +305,19 @@ def test_a_chain_made_anew_for_another_reason_remembers_who_is_who() -> None:
 # What fails.
 
 
-class Failing:
+class Failing(WarpSwap):
     """A backend that runs out of memory in some calls."""
 
-    name = "failing"
-
     def __init__(self, fails: Sequence[int]) -> None:
-        self._warp = WarpSwap()
+        super().__init__()
         self._fails = fails
         self._calls = 0
 
-    def swap(self, jobs: Sequence[SwapJob]) -> list[Patch]:
+    def run(self, prepared: Sequence[SwapJob]) -> list[Patch]:
         self._calls += 1
         if self._calls - 1 in self._fails:
             raise OutOfMemory("There is not enough memory.")
-        return self._warp.swap(jobs)
-
-    def close(self) -> None:
-        self._warp.close()
+        return super().run(prepared)
 
 
 @pytest.mark.parametrize("fail_closed", [True, False])

@@ -13,6 +13,9 @@ import pytest
 from PIL import Image as Pillow
 
 import server
+from engine.media.render import render
+from engine.media.render_notes import RenderOptions
+from engine.media.xmp import CannotDeclare, with_xmp, xmp_packet
 from engine.pipeline.control import PipelineControl
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.settings import DisplaySettings, OutputSettings, PipelineSettings
@@ -23,9 +26,6 @@ from tests.swap_material import FACES, MODELS, SHARED
 from transport.outputs.keys import Action
 from transport.outputs.live import LiveKeys
 from transport.outputs.recorder import Recorder
-from transport.outputs.render import render
-from transport.outputs.render_notes import RenderOptions
-from transport.outputs.xmp import CannotDeclare, with_xmp, xmp_packet
 
 CLIP = SHARED / "media" / "camera" / "person_1280x720.mp4"
 XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")

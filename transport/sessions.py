@@ -91,6 +91,7 @@ class StreamRegistry:
         compile_wait: Seconds to wait for an avatar that is being compiled.
         clock: Monotonic seconds.
         studio: Gives played avatars a voice.
+        on_late: Told how late each picture of a played avatar was sent, in seconds; must be quick.
     """
 
     def __init__(
@@ -102,7 +103,9 @@ class StreamRegistry:
         compile_wait: float,
         clock: Clock = monotonic,
         studio: SpeechStudio | None = None,
+        on_late: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        self._on_late = on_late
         self._library = library
         self._processed = processed
         self._settings = settings
@@ -233,7 +236,7 @@ class StreamRegistry:
         await asyncio.to_thread(self._shared.prepare, packs)
         voice = Voice(self._studio) if self._studio is not None else None
         speaker = voice.speaker if voice is not None else None
-        media = PlayedMedia(packs, self._seed(), self._shared, self._clock, speaker)
+        media = PlayedMedia(packs, self._seed(), self._shared, self._clock, speaker, self._on_late)
         stream = self._make(avatar_id, media, session_timeout)
         if voice is not None and media.sound is not None:
             voice.bind(media.sound, stream.peer.notify)

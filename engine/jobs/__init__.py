@@ -16,6 +16,8 @@ who takes part, in whatever process, only reads it and changes it in short trans
                     generator sees, ``heartbeat`` the thread that keeps the lease).
 ``supervisor``      Starts and stops worker processes, replaces dead ones, kills what won't stop.
 ``events``          Feeds subscribers with what happens to a job, in whichever process it happens.
+``caching``         Results that are there already; ``machine`` says where they hold.
+``notices``         Who is to be called when a job has ended.
 ``cleaning``        Removes old jobs and their files.
 ``live``            Lets jobs wait while live streams are late.
 ==================  ==============================================================================

@@ -16,6 +16,7 @@ MAX_DELAY_S = 366 * 86_400.0
 MAX_INPUTS = 100
 MAX_PARENTS = 100
 MAX_KEY = 128
+MAX_URL = 8192
 
 
 def parents_of(spec: JobSpec) -> tuple[str, ...]:
@@ -39,6 +40,8 @@ def check(spec: JobSpec, files: JobFiles) -> None:
         raise InvalidJob(f"delay_s must be 0 to {MAX_DELAY_S:.0f}.")
     if len(spec.cache_key) > MAX_KEY or not spec.cache_key.isprintable():
         raise InvalidJob(f"cache_key has at most {MAX_KEY} printable characters; use a hash.")
+    if len(spec.webhook) > MAX_URL or not spec.webhook.isprintable():
+        raise InvalidJob(f"webhook is an address of at most {MAX_URL} printable characters.")
     if len(spec.inputs) > MAX_INPUTS or len(parents_of(spec)) > MAX_PARENTS:
         raise InvalidJob(f"A job has at most {MAX_INPUTS} inputs and {MAX_PARENTS} parents.")
     if spec.id in parents_of(spec):

@@ -15,6 +15,7 @@ from engine.jobs.eta import Eta
 from engine.jobs.exchange import Exchange, Interruption
 from engine.jobs.files import JobFiles
 from engine.jobs.live import LiveSignal
+from engine.jobs.machine import bound
 from engine.jobs.settings import JobSettings
 from engine.jobs.spec import Json
 from engine.jobs.text import plain
@@ -218,10 +219,10 @@ class Context:
 
         Args:
             recipe: Replaces what the job was enqueued with.
-            cache_key: Replaces the job's key; None leaves it.
+            cache_key: Replaces the job's key, bound to this kind of machine; None leaves it.
         """
         self.recipe = recipe
-        self.cache_key = cache_key
+        self.cache_key = None if cache_key is None else bound(cache_key)
 
 
 def _jpeg(picture: "npt.NDArray[np.uint8]") -> bytes:

@@ -6,7 +6,7 @@ from engine.jobs.changes import change, due_in, finish, job_row
 from engine.jobs.checking import MAX_DELAY_S, MAX_PRIORITY
 from engine.jobs.clocks import Clocks
 from engine.jobs.errors import InvalidJob, JobStateConflict
-from engine.jobs.ordering import between, front
+from engine.jobs.ordering import back, between, front
 from engine.jobs.rows import to_job
 from engine.jobs.schema import counters, parents
 from engine.jobs.spec import FINISHED, Job, JobState, Request
@@ -129,6 +129,17 @@ class JobControl:
         with self._store.write() as writing:
             _unstarted(writing, job_id)
             change(writing, job_id, front(writing))
+            return to_job(job_row(writing, job_id))
+
+    def back(self, job_id: str) -> Job:
+        """Move a job behind all that wait; it takes the lowest priority that any of them has.
+
+        Raises:
+            JobStateConflict: It runs or is finished.
+        """
+        with self._store.write() as writing:
+            _unstarted(writing, job_id)
+            change(writing, job_id, back(writing))
             return to_job(job_row(writing, job_id))
 
     def move(self, job_id: str, other_id: str, after: bool = False) -> Job:

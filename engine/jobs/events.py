@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +20,7 @@ from engine.errors import Unavailable
 from engine.jobs.opening import Jobs
 from engine.jobs.rows import to_job
 from engine.jobs.schema import jobs as jobs_table
-from engine.jobs.spec import Job, JobState
+from engine.jobs.spec import FINISHED, Job, JobState
 
 _log = logging.getLogger(__name__)
 
@@ -52,16 +52,22 @@ class JobEvent:
         job_id: The job.
         kind: What happened.
         data: A JSON object; see ``EventKind``.
+        job: The job as it stood then; None with ``REMOVED``.
     """
 
     job_id: str
     kind: EventKind
     data: dict[str, Any]
+    job: Job | None = None
 
     @property
     def last(self) -> bool:
         """Whether nothing follows."""
         return self.kind in (EventKind.DONE, EventKind.REMOVED)
+
+
+Told = dict[EventKind, dict[str, Any]]
+"""Of each kind, what was told last."""
 
 
 class Subscription:
@@ -71,19 +77,24 @@ class Subscription:
     Args:
         job_id: The job.
         on_news: Called in the feed's thread when there is something to take; must not block.
+        change: ``Job.changed`` of what the subscriber knows already; 0: nothing.
+        line: The last line of the log that it knows.
     """
 
     LINES: Final = 500
 
-    def __init__(self, job_id: str, on_news: Callable[[], None]) -> None:
+    def __init__(
+        self, job_id: str, on_news: Callable[[], None], change: int = 0, line: int = 0
+    ) -> None:
         self.job_id = job_id
+        self.known_change = change
         self._on_news = on_news
         self._lock = threading.Lock()
         self._latest: dict[EventKind, JobEvent] = {}
         self._lines: deque[JobEvent] = deque(maxlen=self.LINES)
         # What the feed's thread knows that the subscriber was told.
-        self.told: dict[EventKind, dict[str, Any]] = {}
-        self.last_line = 0
+        self.told: Told = {}
+        self.last_line = line
         self.ended = False
 
     def take(self) -> list[JobEvent]:
@@ -112,6 +123,52 @@ class Subscription:
         return self._latest.pop(kind, None)
 
 
+class QueueSubscription:
+    """What a subscriber to all jobs has not taken yet. Bounded: a subscriber that is too slow has
+    ``lost`` some, and must begin anew.
+
+    Args:
+        on_news: Called in the feed's thread when there is something to take; must not block.
+        change: The number of the last change that the subscriber knows; None: it is told first how
+            the unfinished jobs stand.
+    """
+
+    CAPACITY: Final = 4000
+
+    def __init__(self, on_news: Callable[[], None], change: int | None = None) -> None:
+        self._on_news = on_news
+        self._lock = threading.Lock()
+        self._waiting: list[JobEvent] = []
+        self.lost = False
+        # What the feed's thread knows that the subscriber was told.
+        self.seen = change
+        self.told: dict[str, Told] = {}
+        self.places: dict[str, int] = {}
+        self.last_lines: dict[str, int] = {}
+
+    def take(self) -> list[JobEvent]:
+        """Return all that is new, in order."""
+        with self._lock:
+            news, self._waiting = self._waiting, []
+        return news
+
+    def put(self, events: Sequence[JobEvent]) -> None:
+        """Add events."""
+        if not events:
+            return
+        with self._lock:
+            if len(self._waiting) + len(events) > self.CAPACITY:
+                self.lost = True
+                self._waiting.clear()
+            else:
+                self._waiting.extend(events)
+        self._on_news()
+
+
+_BATCH: Final = 500
+_PLACES: Final = 500
+"""Queued jobs, from the first on, whose place is told to those who follow all jobs."""
+
 _FIRST = (EventKind.STATE, EventKind.POSITION, EventKind.PREVIEW, EventKind.PROGRESS)
 
 
@@ -126,6 +183,7 @@ class JobFeed:
         self._jobs = jobs
         self._lock = threading.Lock()
         self._subscriptions: set[Subscription] = set()
+        self._queues: set[QueueSubscription] = set()
         self._seen = -1
         self._wake = threading.Event()
         self._ends = False
@@ -162,6 +220,25 @@ class JobFeed:
         with self._lock:
             self._subscriptions.discard(subscription)
 
+    def add_queue(self, subscription: QueueSubscription) -> None:
+        """Feed a subscription to all jobs."""
+        with self._lock:
+            self._queues.add(subscription)
+            self._seen = -1
+        self._wake.set()
+
+    def remove_queue(self, subscription: QueueSubscription) -> None:
+        """Feed a subscription to all jobs no more."""
+        with self._lock:
+            self._queues.discard(subscription)
+
+    def removed(self, job_id: str) -> None:
+        """Tell those who follow all jobs that one was deleted: its row tells nobody any more."""
+        with self._lock:
+            queues = list(self._queues)
+        for subscription in queues:
+            subscription.put([JobEvent(job_id, EventKind.REMOVED, {})])
+
     async def follow(self, job_id: str) -> AsyncIterator[JobEvent]:
         """Yield what happens to a job, from how it stands to its end.
 
@@ -190,66 +267,93 @@ class JobFeed:
         """
         with self._lock:
             followed = [s for s in self._subscriptions if not s.ended]
+            queues = [s for s in self._queues if not s.lost]
             seen = self._seen
-        if not followed:
+        if not followed and not queues:
             return
         change = self._jobs.store.changes()
         if change == seen:
             return
-        ids = {subscription.job_id for subscription in followed}
-        with self._jobs.store.read() as connection:
-            query = select(jobs_table).where(jobs_table.c.id.in_(ids))
-            found = {row["id"]: to_job(row) for row in connection.execute(query).mappings()}
-        for subscription in followed:
-            self._feed(subscription, found.get(subscription.job_id))
+        if followed:
+            ids = {subscription.job_id for subscription in followed}
+            with self._jobs.store.read() as connection:
+                query = select(jobs_table).where(jobs_table.c.id.in_(ids))
+                found = {row["id"]: to_job(row) for row in connection.execute(query).mappings()}
+            for subscription in followed:
+                self._feed(subscription, found.get(subscription.job_id))
+        behind = [s for s in queues if not self._feed_queue(s, change)]
         with self._lock:
             # A subscription that was added meanwhile must be fed at once, too.
-            self._seen = change if self._seen == seen else -1
+            self._seen = change if self._seen == seen and not behind else -1
 
     def _feed(self, subscription: Subscription, job: Job | None) -> None:
         if job is None:
             subscription.ended = True
             subscription.put([JobEvent(subscription.job_id, EventKind.REMOVED, {})])
             return
-        events = []
-        for kind, data in self._standing(job):
-            if subscription.told.get(kind) != data:
-                subscription.told[kind] = data
-                events.append(JobEvent(job.id, kind, data))
-        for line in self._jobs.history.log(job.id, subscription.last_line):
-            subscription.last_line = line.number
-            data = {"number": line.number, "at": line.at, "line": line.line}
-            events.append(JobEvent(job.id, EventKind.LOG, data))
+        known = job.changed <= subscription.known_change
+        events = _news(job, subscription.told)
+        if known:
+            # Only its place may have changed since.
+            events = []
+        if job.state is JobState.QUEUED:
+            data = {"position": self._jobs.history.place(job)}
+            if subscription.told.get(EventKind.POSITION) != data:
+                subscription.told[EventKind.POSITION] = data
+                events.append(JobEvent(job.id, EventKind.POSITION, data, job))
+        lines, subscription.last_line = self._lines(job, subscription.last_line)
+        events += lines
         if job.state.finished:
             subscription.ended = True
-            events.append(JobEvent(job.id, EventKind.DONE, job.to_json()))
+            events.append(JobEvent(job.id, EventKind.DONE, job.to_json(), job))
         subscription.put(events)
 
-    def _standing(self, job: Job) -> Iterable[tuple[EventKind, dict[str, Any]]]:
-        error = job.error and {
-            "kind": job.error.kind,
-            "description": job.error.description,
-            "hint": job.error.hint,
-        }
-        yield (
-            EventKind.STATE,
-            {
-                "state": job.state.value,
-                "message": job.message if job.state is not JobState.RUNNING else "",
-                "attempt": job.attempt,
-                "request": job.request.value,
-                "error": error,
-            },
-        )
-        if job.state is JobState.QUEUED:
-            yield EventKind.POSITION, {"position": self._jobs.history.place(job)}
-        if job.preview:
-            yield EventKind.PREVIEW, {"name": job.preview}
-        if job.state in (JobState.RUNNING, JobState.PAUSED, JobState.DONE):
-            yield (
-                EventKind.PROGRESS,
-                {"progress": job.progress, "eta_s": job.eta_s, "message": job.message},
-            )
+    def _feed_queue(self, subscription: QueueSubscription, change: int) -> bool:
+        """Tell a subscriber to all jobs what is new; return whether that was all."""
+        query = select(jobs_table).order_by(jobs_table.c.changed).limit(_BATCH)
+        if subscription.seen is None:
+            query = query.where(jobs_table.c.state.not_in(FINISHED))
+        else:
+            query = query.where(jobs_table.c.changed > subscription.seen)
+        with self._jobs.store.read() as connection:
+            found = [to_job(row) for row in connection.execute(query).mappings()]
+        events: list[JobEvent] = []
+        for job in found:
+            events += _news(job, subscription.told.setdefault(job.id, {}))
+            if job.state is not JobState.QUEUED:
+                known = subscription.last_lines.get(job.id, 0)
+                lines, subscription.last_lines[job.id] = self._lines(job, known)
+                events += lines
+            if job.state.finished:
+                subscription.told.pop(job.id, None)
+                subscription.last_lines.pop(job.id, None)
+                events.append(JobEvent(job.id, EventKind.DONE, job.to_json(), job))
+        if any(event.kind is EventKind.STATE for event in events) or any(
+            job.state is JobState.QUEUED for job in found
+        ):
+            events += self._moved(subscription)
+        whole = len(found) < _BATCH
+        subscription.seen = change if whole else found[-1].changed
+        subscription.put(events)
+        return whole
+
+    def _moved(self, subscription: QueueSubscription) -> list[JobEvent]:
+        before, now = subscription.places, self._jobs.history.places(limit=_PLACES)
+        subscription.places = now
+        return [
+            JobEvent(job_id, EventKind.POSITION, {"position": place})
+            for job_id, place in now.items()
+            if before.get(job_id) != place
+        ]
+
+    def _lines(self, job: Job, known: int) -> tuple[list[JobEvent], int]:
+        """Return the lines of a job's log behind a known one, and the number of the last."""
+        lines = self._jobs.history.log(job.id, known)
+        events = [
+            JobEvent(job.id, EventKind.LOG, {"number": n.number, "at": n.at, "line": n.line}, job)
+            for n in lines
+        ]
+        return events, lines[-1].number if lines else known
 
     def _run(self) -> None:
         while not self._ends:
@@ -275,3 +379,38 @@ def _wake_loop(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
     except RuntimeError:
         # The loop has ended, and nobody follows any more.
         _log.debug("A follower's event loop has ended.")
+
+
+def _news(job: Job, told: Told) -> list[JobEvent]:
+    """Return what is to be told of a job, and note it."""
+    events = []
+    for kind, data in _standing(job):
+        if told.get(kind) != data:
+            told[kind] = data
+            events.append(JobEvent(job.id, kind, data, job))
+    return events
+
+
+def _standing(job: Job) -> Iterable[tuple[EventKind, dict[str, Any]]]:
+    error = job.error and {
+        "kind": job.error.kind,
+        "description": job.error.description,
+        "hint": job.error.hint,
+    }
+    yield (
+        EventKind.STATE,
+        {
+            "state": job.state.value,
+            "message": job.message if job.state is not JobState.RUNNING else "",
+            "attempt": job.attempt,
+            "request": job.request.value,
+            "error": error,
+        },
+    )
+    if job.preview:
+        yield EventKind.PREVIEW, {"name": job.preview}
+    if job.state in (JobState.RUNNING, JobState.PAUSED, JobState.DONE):
+        yield (
+            EventKind.PROGRESS,
+            {"progress": job.progress, "eta_s": job.eta_s, "message": job.message},
+        )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, Text, cast, func, select
 
 from engine.jobs.ids import known_id
 from engine.jobs.ordering import place
@@ -94,12 +94,37 @@ class History:
         found = tuple(to_job(row) for row in rows[:limit])
         return Page(found, found[-1].number if len(rows) > limit else None)
 
-    def queue(self, limit: int = MAX_PAGE) -> tuple[Job, ...]:
-        """Return the unfinished jobs in the order in which they start; what runs is first."""
+    def queue(
+        self, limit: int = MAX_PAGE, wanted: JobFilter | None = None, skip: int = 0
+    ) -> tuple[Job, ...]:
+        """Return the unfinished jobs in the order in which they start; what runs is first.
+
+        Args:
+            limit: At most so many.
+            wanted: Which ones; None: all.
+            skip: Leave out so many at the start.
+        """
         query = (
-            select(jobs)
+            _filtered(wanted or JobFilter())
             .where(jobs.c.state.not_in(FINISHED))
             .order_by(jobs.c.owner == "", jobs.c.priority.desc(), jobs.c.position, jobs.c.number)
+            .limit(limit)
+            .offset(skip)
+        )
+        with self._store.read() as connection:
+            return tuple(to_job(row) for row in connection.execute(query).mappings())
+
+    def with_digest(self, digest: str, limit: int = 20) -> tuple[Job, ...]:
+        """Return jobs whose recipe has this hash of a file, newest first. Looks at all of them.
+
+        Args:
+            digest: SHA-256 in hexadecimal digits.
+            limit: At most so many.
+        """
+        query = (
+            select(jobs)
+            .where(cast(jobs.c.recipe, Text).contains(plain(digest, 64), autoescape=True))
+            .order_by(jobs.c.number.desc())
             .limit(limit)
         )
         with self._store.read() as connection:
@@ -116,6 +141,27 @@ class History:
         """Return how many queued jobs go before this one; None if it is not queued."""
         with self._store.read() as connection:
             return place(connection, job.state, job.priority, job.position)
+
+    def places(self, ids: Sequence[str] | None = None, limit: int | None = None) -> dict[str, int]:
+        """Return how many queued jobs go before each queued job.
+
+        Args:
+            ids: Only of these; None: of all.
+            limit: Only of so many at the start of the queue; None: of all.
+        """
+        order = (jobs.c.priority.desc(), jobs.c.position, jobs.c.number)
+        queued = (
+            select(jobs.c.id, func.row_number().over(order_by=order).label("place"))
+            .where(jobs.c.state == JobState.QUEUED.value)
+            .order_by(*order)
+            .limit(limit)
+            .subquery()
+        )
+        query = select(queued.c.id, queued.c.place)
+        if ids is not None:
+            query = query.where(queued.c.id.in_(ids))
+        with self._store.read() as connection:
+            return {row[0]: row[1] - 1 for row in connection.execute(query)}
 
     def log(self, job_id: str, after: int = 0, limit: int = 1000) -> tuple[LogLine, ...]:
         """Return lines of a job's log, in order.

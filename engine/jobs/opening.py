@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from engine.jobs.caching import ResultCache
 from engine.jobs.clocks import Clocks, system_clocks
 from engine.jobs.control import JobControl
 from engine.jobs.files import JobFiles
 from engine.jobs.history import History
+from engine.jobs.notices import Notices
 from engine.jobs.queue import JobQueue
 from engine.jobs.settings import JobSettings
 from engine.jobs.store import Store
@@ -25,6 +27,8 @@ class Jobs:
         queue: Puts jobs in.
         control: Changes what becomes of them.
         history: Finds them.
+        cache: Finds results that are there already.
+        notices: Calls that are to be made when jobs have ended.
     """
 
     settings: JobSettings
@@ -34,6 +38,8 @@ class Jobs:
     queue: JobQueue
     control: JobControl
     history: History
+    cache: ResultCache
+    notices: Notices
 
     def close(self) -> None:
         """Close the store."""
@@ -65,4 +71,14 @@ def open_jobs(settings: JobSettings, clocks: Clocks | None = None) -> Jobs:
     store = Store(settings)
     files = JobFiles(settings.folder)
     queue = JobQueue(store, files, settings, clocks)
-    return Jobs(settings, clocks, store, files, queue, JobControl(store, clocks), History(store))
+    return Jobs(
+        settings,
+        clocks,
+        store,
+        files,
+        queue,
+        JobControl(store, clocks),
+        History(store),
+        ResultCache(store, files, settings, clocks),
+        Notices(store, clocks),
+    )

@@ -22,6 +22,13 @@ def front(writing: Writing) -> dict[str, Any]:
     return {"priority": highest, "position": (writing.connection.scalar(first) or 0.0) - 1}
 
 
+def back(writing: Writing) -> dict[str, Any]:
+    """Return priority and position of a job that shall go behind all others."""
+    lowest = writing.connection.scalar(select(func.min(jobs.c.priority)).where(_WAITS))
+    last = select(func.max(jobs.c.position)).where(_WAITS, jobs.c.priority == lowest)
+    return {"priority": lowest, "position": (writing.connection.scalar(last) or 0.0) + 1}
+
+
 def between(writing: Writing, job_id: str, other: RowMapping, after: bool) -> dict[str, Any]:
     """Return priority and position of a job that shall go directly before or after another.
 

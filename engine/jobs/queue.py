@@ -1,7 +1,6 @@
 """Putting jobs into the queue, and getting them; in any process and any thread."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import delete, exists, func, insert, literal, select, update
@@ -10,11 +9,12 @@ from sqlalchemy.exc import IntegrityError
 from engine.jobs.changes import NO_OWNER, change, job_row
 from engine.jobs.checking import check, new_row, parents_of
 from engine.jobs.clocks import Clocks
-from engine.jobs.errors import JobFileNotFound, JobNotFound, JobStateConflict, QueueFull
+from engine.jobs.errors import JobNotFound, JobStateConflict, QueueFull
 from engine.jobs.files import JobFiles
 from engine.jobs.ids import known_id
+from engine.jobs.notices import new_notice
 from engine.jobs.rows import to_job
-from engine.jobs.schema import jobs, parents
+from engine.jobs.schema import jobs, notices, parents
 from engine.jobs.settings import JobSettings
 from engine.jobs.spec import FINISHED, PENDING, Job, JobSpec, JobState
 from engine.jobs.store import Store, Writing
@@ -90,6 +90,9 @@ class JobQueue:
             ]
             if links:
                 writing.connection.execute(insert(parents), links)
+            hooked = [new_notice(spec.id, spec.webhook) for spec in specs if spec.webhook]
+            if hooked:
+                writing.connection.execute(insert(notices), hooked)
         return [to_job({**_NEW, **row}) for row in rows]  # type: ignore[arg-type]  # a row's mapping
 
     def get(self, job_id: str) -> Job:
@@ -100,25 +103,6 @@ class JobQueue:
         if row is None:
             raise JobNotFound(job_id)
         return to_job(row)
-
-    def find_cached(self, cache_key: str) -> Job | None:
-        """Return the newest job with this key that is done and still has its files."""
-        if not cache_key or not cache_key.isprintable():
-            return None
-        query = (
-            select(jobs)
-            .where(jobs.c.cache_key == cache_key, jobs.c.state == JobState.DONE.value)
-            .order_by(jobs.c.number.desc())
-            .limit(5)
-        )
-        with self._store.read() as connection:
-            found = [to_job(row) for row in connection.execute(query).mappings()]
-        for job in found:
-            with suppress(JobFileNotFound):
-                for file in job.files:
-                    self._files.result(job, file.name)
-                return job
-        return None
 
     def retry(self, job_id: str) -> Job:
         """Put a job that failed or was cancelled into the queue again, at the end of its priority.

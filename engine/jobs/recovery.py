@@ -11,7 +11,7 @@ from typing import BinaryIO
 from sqlalchemy import Engine
 
 from engine.jobs.errors import StoreDamaged, StoreUnreachable
-from engine.jobs.schema import counters, jobs, log, parents
+from engine.jobs.schema import counters, jobs, log, notices, parents
 from engine.jobs.store_errors import is_damage
 
 _log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _salvage(damaged: Path, engine: Engine) -> int:
     with closing(target), closing(sqlite3.connect(damaged)) as source:
         target.execute("PRAGMA foreign_keys = OFF")
         target.execute("BEGIN IMMEDIATE")
-        for table in (jobs, parents, log):
+        for table in (jobs, parents, log, notices):
             names = [column.name for column in table.columns]
             places = ",".join("?" * len(names))
             insert = f"INSERT OR IGNORE INTO {table.name} ({','.join(names)}) VALUES ({places})"

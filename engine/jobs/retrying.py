@@ -1,8 +1,8 @@
 """What an exception of a generator means for its job."""
 
 from engine.errors import AvatarServerError, Unavailable
+from engine.jobs.disk import is_disk_full
 from engine.jobs.spec import JobError
-from engine.jobs.store_errors import is_disk_full
 from engine.jobs.text import plain
 
 _MAX_DESCRIPTION = 2000

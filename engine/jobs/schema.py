@@ -99,3 +99,16 @@ log: Final = Table(
     Column("line", Text, nullable=False),
 )
 """The last lines that a job said; numbers of one job rise without gaps."""
+
+notices: Final = Table(
+    "job_notices",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("calls", Integer, nullable=False, default=0),
+    # When the next call may be made (see clocks.Watch).
+    Column("due_domain", String(80), nullable=False, default=""),
+    Column("due_at", Double, nullable=False, default=0.0),
+    Column("due_s", Double, nullable=False, default=0.0),
+)
+"""Who is to be called when a job has ended, until that has succeeded or is given up."""

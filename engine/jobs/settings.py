@@ -41,11 +41,37 @@ class RetryPolicy(BaseModel):
         return wait * (1 - self.jitter * chance)
 
 
+class WebhookSettings(BaseModel):
+    """Who is told when a job has ended (webhook)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    allowed_hosts: _ListOfText = Field(
+        (),
+        description='Hosts, e.g. ["hooks.example.org"]; "*.example.org", "host:8443"; "*" for all; '
+        "empty: no webhooks.",
+    )
+    private: bool = Field(
+        False, description="Allow allowed_hosts that have private or local addresses."
+    )
+    secret: str = Field(
+        "",
+        description="Signs the calls (Standard Webhooks: webhook-signature); the environment keeps "
+        "it out of this file.",
+    )
+    timeout_s: float = Field(10.0, gt=0, le=120, description="Longest time for a call, all in all.")
+    attempts: int = Field(5, ge=1, le=20, description="Calls before it is given up.")
+    first_s: float = Field(
+        5.0, ge=0, le=3600, description="Wait before the second call; it doubles with each one."
+    )
+
+
 class JobSettings(BaseModel):
     """Side jobs: the queue, its workers and how long results are kept."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    enabled: bool = Field(True, description="Take jobs, and work on them.")
     folder: Path = Field(
         Path("jobs"), description="Folder of the jobs' files and, by default, of their database."
     )
@@ -60,7 +86,13 @@ class JobSettings(BaseModel):
         ("auto",),
         max_length=64,
         description='One worker process for each, e.g. ["cuda:0", "cuda:1", "cpu"]; auto: the '
-        "first GPU, else the CPU.",
+        "first GPU, else the CPU; empty: workers run elsewhere (server.py worker).",
+    )
+    worker_idle_s: float = Field(
+        300.0,
+        ge=0,
+        description="Workers start when there is a job, and end, with their models, after so long "
+        "without one; 0: they start with the server and stay.",
     )
     threads: int = Field(
         0, ge=0, le=256, description="CPU threads of one worker; 0: half of the processor's cores."
@@ -94,6 +126,15 @@ class JobSettings(BaseModel):
     )
     max_waiting: int = Field(
         10_000, ge=1, le=1_000_000, description="Jobs that may wait; more are refused."
+    )
+    max_upload_mb: int = Field(
+        2000, ge=1, le=1_000_000, description="Size of all files that come with one job."
+    )
+    cache: bool = Field(
+        True, description="Answer a job whose recipe ran before with the files of that time."
+    )
+    webhooks: WebhookSettings = Field(
+        default_factory=WebhookSettings, description="Who is told when a job has ended."
     )
     max_crashes: int = Field(
         3, ge=1, le=100, description="A job that ends its worker so often fails."

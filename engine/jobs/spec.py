@@ -14,6 +14,9 @@ Json = Mapping[str, Any]
 MAX_JSON_BYTES = 1_000_000
 """Parameters, extra, recipe and result of a job are each at most so large as JSON."""
 
+CACHED = "cached_from"
+"""In ``Job.extra``: the id of the job whose files these are, as the result was there already."""
+
 
 class JobState(StrEnum):
     """Where a job stands.
@@ -81,7 +84,8 @@ class JobSpec:
         retry: When it is tried again; None takes the settings'.
         recipe: What determines the result (seed, model hash, ...), kept with the job.
         cache_key: Jobs with equal keys have equal results; empty: never the same.
-        extra: Whatever the caller wants to find again (e.g. a webhook); workers ignore it.
+        extra: Whatever the caller wants to find again; workers ignore it.
+        webhook: Address that is called when the job has ended; empty: none.
         id: From ``ids.new_job_id``, where input files had to be stored first.
     """
 
@@ -95,6 +99,7 @@ class JobSpec:
     recipe: Json = field(default_factory=dict)
     cache_key: str = ""
     extra: Json = field(default_factory=dict)
+    webhook: str = ""
     id: str = field(default_factory=new_job_id)
 
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event, select, update
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from engine.errors import MissingDependency
+from engine.errors import MissingDependency, SettingsError
 from engine.jobs.errors import StoreTooNew
 from engine.jobs.recovery import opened
 from engine.jobs.schema import SCHEMA_VERSION, counters, metadata
@@ -63,6 +64,7 @@ class Store:
         StoreUnreachable: It cannot be opened.
         StoreDamaged: It is damaged, and in use by another process.
         StoreTooNew: A newer version of this program made it.
+        SettingsError: ``jobs.database`` is no address of a database.
         MissingDependency: The driver is not installed.
     """
 
@@ -77,7 +79,7 @@ class Store:
             self._lock, self.notice = opened(
                 path, partial(self._make, url, settings.busy_s), repair
             )
-        self._where = sqlalchemy.make_url(url).render_as_string(hide_password=True)
+        self._where = _address(url)
         try:
             self._engine = self._make(url, settings.busy_s)
         except BaseException:
@@ -161,6 +163,11 @@ def _engine(url: str, busy_s: float) -> Engine:
             connect_args={"options": f"-c lock_timeout={int(busy_s * 1000)}", "connect_timeout": 5},
             **options,
         )
+    except NoSuchModuleError:
+        raise SettingsError(
+            f"jobs.database: '{sqlalchemy.make_url(url).drivername}' is not a known database.",
+            "Write e.g. postgresql+psycopg://user:password@host/name.",
+        ) from None
     except ModuleNotFoundError as error:
         raise MissingDependency(
             f"'{error.name}', the driver for jobs.database, is not installed.",
@@ -183,6 +190,23 @@ def _began(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
         connection.exec_driver_sql("BEGIN")
+
+
+def _address(url: str) -> str:
+    """Return an address without its password.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    try:
+        return sqlalchemy.make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        # Not the library's words: they may have the password.
+        raise SettingsError(
+            "jobs.database is not the address of a database.",
+            "Write e.g. postgresql+psycopg://user:password@host/name, special characters of the"
+            " password percent-encoded.",
+        ) from None
 
 
 _MAKING = threading.Lock()

@@ -1,6 +1,5 @@
 """Turns what drivers raise into errors that say what the user can do."""
 
-import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,8 +100,3 @@ def _full(where: str) -> StoreFull:
         "Free some space; waiting jobs go on by themselves.",
         retry_after=10.0,
     )
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Return whether an error of the system means that a disk or a quota is full."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

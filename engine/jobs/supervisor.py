@@ -1,8 +1,10 @@
 """Keeps the worker processes of this machine, in a thread of its own.
 
-It starts one worker for each device, replaces those that die, takes their jobs back, kills workers
-whose job was cancelled and does not stop, takes back leases that ended, and wakes delayed jobs.
-Several supervisors may work on one store, on one machine or on several.
+It starts one worker for each device when there are jobs for it (a worker ends by itself when it has
+been idle for long), replaces those that die, takes their jobs back, kills workers whose job was
+cancelled and does not stop, takes back leases that ended, and wakes delayed jobs. While nothing
+changes in the store and no worker lives, it costs one read of one row each ``poll_s``. Several
+supervisors may work on one store, on one machine or on several.
 """
 
 import asyncio
@@ -10,7 +12,7 @@ import logging
 import threading
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from engine.errors import Unavailable
 from engine.jobs.cleaning import Cleaner
@@ -20,10 +22,11 @@ from engine.jobs.expiry import Expiry
 from engine.jobs.leases import Leases, leases_of
 from engine.jobs.opening import Jobs
 from engine.jobs.priority import thread_count
+from engine.jobs.schema import counters
 from engine.jobs.schema import jobs as jobs_table
 from engine.jobs.settings import JobSettings
 from engine.jobs.slots import Death, Slot, SlotStatus
-from engine.jobs.spec import Json, Request
+from engine.jobs.spec import JobState, Json, Request
 from engine.jobs.store import Store
 from engine.jobs.worker import Order
 
@@ -65,6 +68,8 @@ class Supervisor:
         self._dead: list[Death] = []
         self._cancelled: dict[tuple[str, int], float] = {}
         self._next_expiry = -float("inf")
+        self._seen = -1
+        self._start = 0
         self._silent = False
         self._stop = threading.Event()
         self._threads = [
@@ -73,7 +78,7 @@ class Supervisor:
         ]
 
     def start(self) -> None:
-        """Start the workers; returns at once."""
+        """Start keeping workers; returns at once."""
         for thread in self._threads:
             thread.start()
 
@@ -95,7 +100,8 @@ class Supervisor:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._tick()
-            self._stop.wait(_TICK_S)
+            busy = any(slot.alive for slot in self._slots)
+            self._stop.wait(_TICK_S if busy else max(_TICK_S, self._settings.poll_s))
         for slot in self._slots:
             slot.stop()
         patience = self._clocks.monotonic() + self._settings.stop_s
@@ -104,16 +110,20 @@ class Supervisor:
             if self._clocks.monotonic() >= patience:
                 for slot in self._slots:
                     slot.kill()
-            self._look_after(start=False)
+            self._look_after(0)
             pause.wait(_TICK_S)
         self._take_back()
 
     def _tick(self) -> None:
-        self._look_after(start=True)
+        self._look_after(self._start)
         try:
             if self._dead:
                 self._take_back()
-            self._kill_cancelled()
+            change = self._store.changes()
+            if change != self._seen or self._cancelled or self._start:
+                self._kill_cancelled()
+                self._start = self._wanted()
+                self._seen = change
             if self._clocks.monotonic() >= self._next_expiry:
                 self._expiry.tick()
                 self._next_expiry = self._clocks.monotonic() + _EXPIRY_S
@@ -130,11 +140,35 @@ class Supervisor:
                 _log.exception("The supervisor of jobs has met an error.")
             self._silent = True
 
-    def _look_after(self, start: bool) -> None:
+    def _look_after(self, start: int) -> None:
+        """Look after all workers, and start so many."""
         for slot in self._slots:
-            died = slot.tick(start)
+            alive = slot.alive
+            died = slot.tick(start=start > 0)
             if died is not None:
                 self._dead.append(died)
+                # Whoever has ended may have left a job, or have ended as one came.
+                self._seen = -1
+            elif slot.alive and not alive:
+                start -= 1
+
+    def _wanted(self) -> int:
+        """Return how many workers there should be more: one for each job that none can take."""
+        absent = sum(not slot.alive for slot in self._slots)
+        if not absent:
+            return 0
+        if not self._settings.worker_idle_s:
+            return absent
+        queued = jobs_table.c.state == JobState.QUEUED.value
+        held = select(counters.c.value).where(counters.c.name == "held").scalar_subquery()
+        some = select(jobs_table.c.id).where(queued, held == 0).limit(len(self._slots)).subquery()
+        mine = [slot.owner for slot in self._slots if slot.alive]
+        at_work = jobs_table.c.owner.in_(mine)
+        with self._store.read() as connection:
+            waiting = connection.scalar(select(func.count()).select_from(some)) or 0
+            working = connection.scalar(select(func.count()).where(at_work)) or 0
+        idle = len(mine) - working
+        return max(0, min(absent, waiting - idle))
 
     def _take_back(self) -> None:
         """Take back the jobs of dead workers; those that the store refuses stay for later."""

@@ -136,12 +136,16 @@ class Worker:
         self._heartbeat.start()
 
     def work(self, generators: Generators) -> int:
-        """Work on jobs until ``stop``; in the calling thread, whose priority is for it.
+        """Work on jobs until ``stop``, or until there was none for ``worker_idle_s``; in the
+        calling thread, whose priority is for it.
 
         Returns:
             The exit code of the process.
         """
         silent = False
+        clock = system_clocks().monotonic
+        idle_s = self._order.settings.worker_idle_s
+        idle_since = clock()
         while not self._stop.is_set() and not self._heartbeat.failed:
             try:
                 claimed = self._leases.claim(self._order.owner)
@@ -152,10 +156,14 @@ class Worker:
                 silent = True
                 self._stop.wait(_BUSY_PAUSE_S)
                 continue
-            if claimed is None:
-                self._stop.wait(self._order.settings.poll_s)
-            else:
+            if claimed is not None:
                 self._runner.run(*claimed, generators)
+                idle_since = clock()
+            elif idle_s and clock() - idle_since >= idle_s:
+                # Its models go with it. Who started it starts another when there is a job.
+                break
+            else:
+                self._stop.wait(self._order.settings.poll_s)
         self._heartbeat.close()
         return int(self._heartbeat.failed)
 

@@ -7,7 +7,6 @@ capacities are bounds, not delays; for a file every stage waits and nothing is l
 import dataclasses
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 
 from engine.clock import Clock, monotonic
 from engine.errors import Conflict
@@ -22,6 +21,7 @@ from engine.pipeline.sinks import Sinks
 from engine.pipeline.slot import Slot
 from engine.pipeline.stage import Stage, StageStuck
 from engine.pipeline.statistics import Snapshot, Statistics
+from engine.pipeline.turn import Turn
 
 
 class Pipeline:
@@ -279,19 +279,16 @@ class Pipeline:
                 self._transform.close()
 
     def _work_once(self) -> None:
-        """Take a batch and process it: under the lock unless the transform is parallel."""
-        results: list[Frame] | None = None
-        with ExitStack() as held:
-            with self._taking:
-                frames = self._queue.take(self.batch_size, self._settings.batch_deadline_ms / 1e3)
-                taken_at = self._clock()
-                frames = [frame.stamped(TAKEN, taken_at) for frame in frames]
-                ticket = self._order.draw()
-                transform = held.enter_context(self._transform.use())
-                if not transform.parallel:
-                    results = transform.apply(frames)
-            if results is None:
-                results = transform.apply(frames)
+        """Take a batch and process it; the next one is taken when its turn moves on."""
+        with Turn(self._taking) as turn:
+            frames = self._queue.take(self.batch_size, self._settings.batch_deadline_ms / 1e3)
+            taken_at = self._clock()
+            frames = [frame.stamped(TAKEN, taken_at) for frame in frames]
+            ticket = self._order.draw()
+            with self._transform.use() as transform:
+                if transform.parallel:
+                    turn.leave()
+                results = transform.apply(frames, turn)
         self.statistics.batch(len(frames), len(results))
         self._order.deliver(ticket, results)
 

@@ -1,10 +1,11 @@
 """What the pipeline asks of its parts, kept as small as it can use them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from engine.pipeline.frame import Frame, Image
+from engine.pipeline.turn import Turn
 
 
 class Source(Protocol):
@@ -83,6 +84,22 @@ class Processor(Protocol):
         """Release models and memory."""
 
 
+Step = Callable[[Any], Any]
+
+
+@runtime_checkable
+class Stepped(Processor, Protocol):
+    """A processor whose work falls into steps, each of which may have another batch in it.
+
+    Batches come to each step in their order, one at a time, on different threads.
+    """
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """At least one: the first takes what ``process`` takes, each further one what the one
+        before it returned, the last returns what ``process`` returns."""
+
+
 class Transform(Protocol):
     """The processing stage as the pipeline sees it: usually a chain of processors."""
 
@@ -98,8 +115,14 @@ class Transform(Protocol):
     def bypassed(self) -> tuple[str, ...]:
         """Processors that are left out because they kept failing."""
 
-    def apply(self, frames: Sequence[Frame]) -> list[Frame]:
-        """The frames to be shown, in order; a frame left out must not be shown."""
+    def apply(self, frames: Sequence[Frame], turn: Turn | None = None) -> list[Frame]:
+        """The frames to be shown, in order; a frame left out must not be shown.
+
+        Args:
+            frames: A batch.
+            turn: The batch's place in the order of batches: the next one begins when it moves on
+                or is over. Needed where several threads apply the transform.
+        """
 
     def close(self) -> None:
         """Release what it holds; never called while ``apply`` runs."""

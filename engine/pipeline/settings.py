@@ -139,10 +139,10 @@ class PipelineSettings(BaseModel):
         4.0, ge=0, description="Longest wait for a batch to fill up once it has a frame."
     )
     workers: int = Field(
-        1,
+        3,
         ge=1,
         le=64,
-        description="Threads that process; more than 1 only for parallel processors.",
+        description="Threads that process: face_swap uses 3 (following, model, pasting).",
     )
     processors: tuple[str, ...] = Field(
         (),

@@ -11,6 +11,8 @@ T = TypeVar("T")
 class Slot(Generic[T]):
     """Holds the present object; one that was replaced is released when its last user is done.
 
+    Nobody gets the new one before that: two that share something are never in use together.
+
     Args:
         item: The first object.
         release: Called once for each object, when it is replaced or the slot closed and nobody
@@ -20,7 +22,7 @@ class Slot(Generic[T]):
     def __init__(self, item: T, release: Callable[[T], None]) -> None:
         self._item = item
         self._release = release
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._users: dict[int, int] = {}
         self._retired: dict[int, T] = {}
         self._closed = False
@@ -32,8 +34,10 @@ class Slot(Generic[T]):
 
     @contextmanager
     def use(self) -> Iterator[T]:
-        """The present object, kept alive while in the block."""
+        """The present object, kept alive while in the block; waits for users of the one before."""
         with self._lock:
+            while self._retired:
+                self._lock.wait()
             item = self._item
             key = id(item)
             self._users[key] = self._users.get(key, 0) + 1
@@ -45,6 +49,7 @@ class Slot(Generic[T]):
                 if not self._users[key]:
                     del self._users[key]
                     retired = self._retired.pop(key, None)
+                    self._lock.notify_all()
                 else:
                     retired = None
             if retired is not None:

@@ -239,6 +239,8 @@ class Speaker:
         """
         if self._mover is None or due <= self._settled:
             return
+        if not self._moving and self._current is None:
+            return
         wanted = self._wanted(due)
         if wanted != self._moving:
             self._go(wanted, due)

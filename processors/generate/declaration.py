@@ -15,9 +15,11 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.errors import InvalidInput
+from engine.pipeline.generate_settings import GenerateSettings
 from engine.pipeline.model_settings import RuntimeSettings
 from engine.pipeline.settings import ProcessorSettings
 from processors.models.library import ModelLibrary
+from processors.models.memory import ModelMemory
 
 Json = Mapping[str, Any]
 """A JSON object: text keys, and values that ``json.dumps`` accepts."""
@@ -168,12 +170,16 @@ class Services:
         runtime: What runs ONNX models.
         processors: The processors' settings.
         any_folder: Parameters may name folders of models anywhere; else only within the library.
+        memory: The models of this process that are in memory.
+        generate: The settings of generators of pictures.
     """
 
     library: ModelLibrary
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
     processors: ProcessorSettings = field(default_factory=ProcessorSettings)
     any_folder: bool = False
+    memory: ModelMemory = field(default_factory=ModelMemory)
+    generate: GenerateSettings = field(default_factory=GenerateSettings)
 
 
 Run = Callable[[P, Inputs, Context], Result]

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from engine.errors import AvatarServerError, NotFound
 from engine.jobs.errors import JobFailed
 from processors.generate.declaration import Context, Generator, Inputs, Parameters, Run, Services
+from processors.generate.inpaint import INPAINT
 from processors.generate.inputs import check_inputs
 from processors.generate.model_folders import model_hash
 from processors.generate.recipe import (
@@ -18,9 +19,26 @@ from processors.generate.recipe import (
     library_versions,
     write_recipe,
 )
+from processors.generate.remove_background import REMOVE_BACKGROUND
+from processors.generate.remove_object import REMOVE_OBJECT
+from processors.generate.render_video import RENDER
+from processors.generate.segment import SEGMENT
 from processors.generate.subtitles import SUBTITLES
+from processors.generate.swap_faces import SWAP_FACES
+from processors.generate.text_to_image import TEXT_TO_IMAGE
+from processors.generate.upscale import UPSCALE
 
-_ALL: tuple[Generator[Any], ...] = (SUBTITLES,)
+_ALL: tuple[Generator[Any], ...] = (
+    SUBTITLES,
+    TEXT_TO_IMAGE,
+    INPAINT,
+    SEGMENT,
+    REMOVE_OBJECT,
+    REMOVE_BACKGROUND,
+    UPSCALE,
+    SWAP_FACES,
+    RENDER,
+)
 
 
 class UnknownGenerator(NotFound):

@@ -17,10 +17,11 @@ from engine.clips.orientation import Orientation
 from engine.errors import ClipError, InvalidInput
 
 ContainerName = Literal["auto", "mp4", "mkv"]
+FileKind = Literal["mp4", "mkv", "webm", "mov"]
 
 _MP4_VIDEO = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mjpeg"})
 _MP4_SOUND = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac"})
-_FORMATS = {"mp4": "mp4", "mkv": "matroska"}
+_FORMATS = {"mp4": "mp4", "mkv": "matroska", "webm": "webm", "mov": "mov"}
 
 _TECHNICAL = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
 """Tags that describe the old file and not what is in it."""
@@ -102,7 +103,7 @@ def tags_of(container: InputContainer) -> dict[str, str]:
     }
 
 
-def create(path: Path, kind: Literal["mp4", "mkv"], metadata: Mapping[str, str]) -> OutputContainer:
+def create(path: Path, kind: FileKind, metadata: Mapping[str, str]) -> OutputContainer:
     """Create a video file: the same packets make the same bytes.
 
     Args:
@@ -112,7 +113,7 @@ def create(path: Path, kind: Literal["mp4", "mkv"], metadata: Mapping[str, str])
     """
     # Else Matroska would draw numbers at random.
     options = {"fflags": "+bitexact"}
-    if kind == "mp4":
+    if kind in ("mp4", "mov"):
         options["movflags"] = "+faststart"
     output = av.open(os.fspath(path), "w", format=_FORMATS[kind], options=options)
     output.metadata.update(metadata)
@@ -148,6 +149,9 @@ class TrackCopy:
             packet.pts -= shift
         packet.stream = self._to[packet.stream.index]
         self._output.mux(packet)
+
+    def finish(self) -> None:
+        """Nothing is left: packets are written as they come."""
 
 
 def seconds_of(container: InputContainer, stream: VideoStream) -> float | None:

@@ -6,11 +6,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from engine.pipeline.memory_settings import MemorySettings
 from engine.pipeline.model_settings import RuntimeSettings
 from engine.pipeline.settings import ProcessorSettings
 from processors.generate.declaration import Place, Services
 from processors.generate.registry import LoadedGenerators
 from processors.models.library import ModelLibrary
+from processors.models.memory import ModelMemory, open_memory
 
 REGISTRY = "processors.generate.worker:make"
 
@@ -23,6 +25,8 @@ class WorkerOptions(BaseModel):
         commercial: Refuse models whose licence forbids commercial use.
         runtime: What runs ONNX models.
         processors: The processors' settings.
+        memory: Budgets of devices.
+        reports: Folder where processes say what they hold; None: this one is alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +35,8 @@ class WorkerOptions(BaseModel):
     commercial: bool = False
     runtime: RuntimeSettings = RuntimeSettings()
     processors: ProcessorSettings = ProcessorSettings()
+    memory: MemorySettings = MemorySettings()
+    reports: Path | None = None
 
 
 def worker_options(
@@ -38,6 +44,8 @@ def worker_options(
     commercial: bool,
     runtime: RuntimeSettings,
     processors: ProcessorSettings,
+    memory: MemorySettings | None = None,
+    reports: Path | None = None,
 ) -> dict[str, Any]:
     """Return the options for ``make``, as JSON; relative folders become absolute."""
     return WorkerOptions(
@@ -45,6 +53,8 @@ def worker_options(
         commercial=commercial,
         runtime=runtime,
         processors=processors,
+        memory=memory or MemorySettings(),
+        reports=None if reports is None else reports.absolute(),
     ).model_dump(mode="json")
 
 
@@ -57,4 +67,8 @@ def make(place: Place, options: Mapping[str, Any]) -> LoadedGenerators:
     """
     given = WorkerOptions.model_validate(dict(options))
     library = ModelLibrary(given.folders, given.commercial)
-    return LoadedGenerators(Services(library, given.runtime, given.processors))
+    if given.reports is None:
+        memory = ModelMemory(given.memory)
+    else:
+        memory = open_memory(given.memory, given.reports, f"worker on {place.device}")
+    return LoadedGenerators(Services(library, given.runtime, given.processors, memory=memory))

@@ -41,8 +41,45 @@ class FileState:
     trusted: bool = False
 
 
+class _Hashes:
+    """Hashes of files, each computed once for as long as the file stays as it was.
+
+    A file counts as changed when its device, inode, size, time of change or time of status change
+    differ; the last cannot be set back by writing to the file or touching it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, ...], str]] = {}
+
+    def of(self, path: Path) -> str:
+        """The SHA-256 of a file.
+
+        Raises:
+            ModelDamaged: It cannot be read.
+        """
+        before = _signature(path)
+        known = self._known.get(path)
+        if known is not None and known[0] == before:
+            return known[1]
+        found = hash_file(path)
+        if before is not None and before == _signature(path):
+            self._known[path] = before, found
+        return found
+
+
+def _signature(path: Path) -> tuple[int, ...] | None:
+    """What changes with a file's content; None where it cannot be told."""
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+
+
 class ModelLibrary:
     """Finds models, and refuses those that are damaged or may not be used.
+
+    A file is hashed at its first use, and again whenever it has changed since.
 
     Args:
         folders: See ``files.model_folders``; a ``models.yaml`` in them adds models.
@@ -56,6 +93,7 @@ class ModelLibrary:
         self.folders = tuple(folders)
         self.catalog = load_catalog(self.folders) if catalog is None else catalog
         self._commercial = commercial
+        self._hashes = _Hashes()
 
     def allow(self, model_id: str) -> None:
         """Raise if a model may not be used.
@@ -98,7 +136,7 @@ class ModelLibrary:
                 return self._checked(known, self._file(known, name))
         path = find_model(Path(model), self.folders, what)
         if self._commercial:
-            known = self.catalog.by_hash(hash_file(path))
+            known = self.catalog.by_hash(self._hashes.of(path))
             if known is not None:
                 self.allow(known)
             else:
@@ -112,7 +150,7 @@ class ModelLibrary:
         )
 
     def verify(self, model_id: str) -> list[FileState]:
-        """Hash the files of a model and compare.
+        """Hash the files of a model anew and compare.
 
         Raises:
             UnknownModel: There is none of this id.
@@ -139,7 +177,7 @@ class ModelLibrary:
                 f"Get it with: python server.py models pull {model_id}",
             )
         expected = file.sha256 or recorded_hash(path)
-        if expected is not None:
+        if expected is not None and self._hashes.of(path) != expected:
             check_hash(path, expected)
         return path
 

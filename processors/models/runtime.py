@@ -3,9 +3,10 @@
 import contextlib
 import io
 import logging
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from engine.errors import MissingDependency
 from engine.pipeline.model_settings import RuntimeSettings
@@ -23,6 +24,20 @@ _NO_PROVIDER = ("EPFail", "RuntimeException", "RuntimeError", "ValueError", "Not
 """Errors, by name, that a provider causes; the others are the file's fault."""
 
 
+class Pin(Protocol):
+    """A model that counts as being in memory."""
+
+    def release(self) -> None:
+        """Count it no more; may be called in any thread, at any time."""
+
+
+class Pins(Protocol):
+    """Counts the models of live streams; ``ModelMemory`` is one."""
+
+    def pin(self, key: str, size: int, device: str) -> Pin:
+        """Count a model that is on a device; ``size`` in bytes."""
+
+
 class Runtime:
     """Opens models.
 
@@ -32,13 +47,17 @@ class Runtime:
     Args:
         settings: What to run models on, and how.
         onnxruntime: The module; None imports it.
+        pins: Where models are counted for as long as their sessions live; None: nowhere.
 
     Raises:
         MissingDependency: onnxruntime is not installed.
     """
 
-    def __init__(self, settings: RuntimeSettings, onnxruntime: Any = None) -> None:
+    def __init__(
+        self, settings: RuntimeSettings, onnxruntime: Any = None, pins: Pins | None = None
+    ) -> None:
         self._settings = settings
+        self._pins = pins
         self._ort = _import() if onnxruntime is None else onnxruntime
         self._libraries_loaded = False
 
@@ -73,7 +92,17 @@ class Runtime:
             session.expect(contract)
         for shapes in warm_up:
             session.warm_up(shapes)
+        self._pin(session)
         return session
+
+    def _pin(self, session: OnnxSession) -> None:
+        if self._pins is None:
+            return
+        on_gpu = session.provider in ("cuda", "tensorrt")
+        device = f"cuda:{self._settings.device}" if on_gpu else "cpu"
+        # The weights are the file, but for a few bytes; onnxruntime does not say what it takes.
+        pin = self._pins.pin(session.path.stem, session.path.stat().st_size, device)
+        weakref.finalize(session, pin.release)
 
     def _first_that_works(self, path: Path) -> OnnxSession:
         settings = self._settings

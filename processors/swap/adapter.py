@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from engine.errors import InvalidInput
 from engine.pipeline.frame import Image
-from processors.faces.align import arcface_template
+from processors.faces.align import Transform, arcface_template
 from processors.faces.face import Embedding
 from processors.faces.model import Model
 from processors.models.contracts import ModelMismatch
-from processors.swap.backend import Patch, Remembered, SourceFace, SwapJob
+from processors.swap.backend import Patch, Remembered, SourceFace, SwapBackend, SwapJob
 from processors.swap.geometry import cut, fitted
 from processors.swap.tiles import Floats, from_tiles, to_tiles
 
@@ -75,7 +75,24 @@ Domains", IEEE Access 2022): -1..1 in and out. They were trained on the embeddin
 network of their own, so ``convert`` must bring other embeddings there."""
 
 
-class ModelSwap:
+@dataclass(frozen=True, slots=True, eq=False)
+class Crops:
+    """All faces of a batch, cut out for the model.
+
+    Attributes:
+        transforms: From the picture to the crop, one for each face.
+        targets: ``uint8[size * boost, size * boost, 3]``, BGR.
+        tiles: ``float32[faces * boost * boost, 3, size, size]``: the model's input.
+        latents: ``float32[faces, length]``: who is put in.
+    """
+
+    transforms: list[Transform]
+    targets: list[Image]
+    tiles: Floats
+    latents: Latent
+
+
+class ModelSwap(SwapBackend):
     """Runs a swap model on all faces of a batch in one call, where the model leaves its batch open.
 
     A model with a fixed batch is called as often as that takes; ``calls`` counts.
@@ -110,37 +127,34 @@ class ModelSwap:
         self._template = spec.landmarks(boost)
         self._latents: Remembered[SourceFace, Latent] = Remembered(self._latent_of)
 
-    def swap(self, jobs: Sequence[SwapJob]) -> list[Patch]:
-        """See ``SwapBackend``.
+    def prepare(self, jobs: Sequence[SwapJob]) -> Crops:
+        """The crops of all faces.
 
         Raises:
             NoEmbedding: A source face has none.
         """
-        if not jobs:
-            return []
         side = self._spec.size * self._boost
         transforms = [fitted(job.face.landmarks, self._template) for job in jobs]
         targets = [
             cut(job.image, transform, side) for job, transform in zip(jobs, transforms, strict=True)
         ]
         latents = np.stack([self._latents(job.source) for job in jobs])
-        crops = self.run(targets, latents)
+        tiles = to_tiles(targets, self._boost, self._spec.mean, self._spec.std)
+        return Crops(transforms, targets, tiles, latents)
+
+    def run(self, prepared: Crops) -> tuple[Crops, Floats]:
+        """The model itself: the crops, and what it made of their tiles."""
+        latents = np.repeat(prepared.latents, self._boost**2, axis=0)
+        return prepared, self._run_tiles(prepared.tiles, latents)
+
+    def patches(self, made: tuple[Crops, Floats]) -> list[Patch]:
+        """See ``SwapBackend``."""
+        crops, tiles = made
+        new = from_tiles(tiles, self._boost, self._spec.output_mean, self._spec.output_std)
         return [
             Patch(crop, target, transform)
-            for crop, target, transform in zip(crops, targets, transforms, strict=True)
+            for crop, target, transform in zip(new, crops.targets, crops.transforms, strict=True)
         ]
-
-    def run(self, crops: Sequence[Image], latents: Latent) -> list[Image]:
-        """The model itself on aligned crops.
-
-        Args:
-            crops: ``uint8[size * boost, size * boost, 3]``, BGR.
-            latents: ``float32[len(crops), length]``.
-        """
-        spec, boost = self._spec, self._boost
-        tiles = to_tiles(crops, boost, spec.mean, spec.std)
-        out = self._run_tiles(tiles, np.repeat(latents, boost * boost, axis=0))
-        return from_tiles(out, boost, spec.output_mean, spec.output_std)
 
     def close(self) -> None:
         """Forget the sources; the model belongs to whoever made it."""

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from engine.pipeline.frame import Image
 from processors.faces.align import Transform
@@ -61,18 +61,33 @@ class Patch:
 
 
 class SwapBackend(Protocol):
-    """A way of swapping faces. Called from one thread at a time."""
+    """A way of swapping faces, in three steps.
 
-    @property
-    def name(self) -> str:
-        """As in the settings."""
+    Each step is called from one thread at a time; while one batch is in one step, others may be in
+    the other two.
+
+    Attributes:
+        name: As in the settings.
+    """
+
+    name: str
 
     def swap(self, jobs: Sequence[SwapJob]) -> list[Patch]:
-        """One patch for each job, in the same order; no picture is changed.
+        """One patch for each job, in the same order; no picture is changed: all three steps.
 
         Args:
             jobs: All faces of a batch of frames, their landmarks ``usable``.
         """
+        return self.patches(self.run(self.prepare(jobs))) if jobs else []
+
+    def prepare(self, jobs: Sequence[SwapJob]) -> Any:
+        """What ``run`` needs of the pictures; at least one job."""
+
+    def run(self, prepared: Any) -> Any:
+        """The new faces: the costly step."""
+
+    def patches(self, made: Any) -> list[Patch]:
+        """The new faces as patches, in the order of the jobs."""
 
     def close(self) -> None:
         """Release models and memory."""

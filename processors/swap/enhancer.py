@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, Unavailable
 from engine.pipeline.frame import Image
 from processors.faces.align import Transform
 from processors.faces.model import Model, image_size
@@ -53,6 +53,10 @@ class NotAnEnhancer(InvalidInput):
     """The model takes other pictures than GFPGAN does."""
 
 
+class EnhancerStuck(Unavailable):
+    """The model takes too long."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
     track: int
@@ -82,13 +86,20 @@ class Enhancer:
         every: A face is handed to the model in every k-th frame at most.
         strength: 0..1: how much of the model's change is shown.
         most_tracks: Faces whose enhancement is kept.
+        wait_s: Wait in ``apply`` for the model, at most so many seconds for each face, so that the
+            same pictures give the same result; what it raises is raised. 0: go on without it.
 
     Raises:
         NotAnEnhancer: The model takes other pictures.
     """
 
     def __init__(
-        self, model: Model, every: int = 5, strength: float = 1.0, most_tracks: int = 16
+        self,
+        model: Model,
+        every: int = 5,
+        strength: float = 1.0,
+        most_tracks: int = 16,
+        wait_s: float = 0.0,
     ) -> None:
         if len(model.inputs) != 1 or image_size(model, "face enhancement") != (SIDE, SIDE):
             raise NotAnEnhancer(
@@ -100,6 +111,8 @@ class Enhancer:
         self._model = model
         self._every = max(1, every)
         self._most = most_tracks
+        self._wait_s = wait_s
+        self._failure: Exception | None = None
         self._mask = hull_mask(face_outline(ffhq_template(1), None, GROW), FEATHER)
         self._ages: OrderedDict[int, int] = OrderedDict()
         self._details: OrderedDict[int, _Detail] = OrderedDict()
@@ -118,7 +131,10 @@ class Enhancer:
         known = [
             (job.track, job) for job in jobs if job.track is not None and usable(job.face.landmarks)
         ]
-        self._order(known)
+        if self._wait_s:
+            self._order_and_wait(known)
+        else:
+            self._order(known)
         for track, job in known:
             with self._lock:
                 detail = self._details.get(track)
@@ -144,6 +160,17 @@ class Enhancer:
             self._waiting.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def _order_and_wait(self, known: Sequence[tuple[int, SwapJob]]) -> None:
+        for item in known:
+            self._order([item])
+            if not self.settle(self._wait_s):
+                raise EnhancerStuck(
+                    f"The face enhancer took longer than {self._wait_s:.0f} s for a face.",
+                    "Use a faster machine, or no enhancer.",
+                )
+            if self._failure is not None:
+                raise self._failure
 
     def _order(self, known: Sequence[tuple[int, SwapJob]]) -> None:
         """Hand the face that has waited longest to the model, if it has time."""
@@ -186,7 +213,7 @@ class Enhancer:
                 if request is None:
                     return
                 detail = self._detail(request.crop)
-                failures = 0
+                failures, self._failure = 0, None
                 with self._lock:
                     self._details[request.track] = detail
                     self._details.move_to_end(request.track)
@@ -194,6 +221,7 @@ class Enhancer:
                         self._details.popitem(last=False)
             except Exception as error:  # noqa: BLE001 - the stream goes on unenhanced
                 failures += 1
+                self._failure = error
                 log.warning("the face enhancer failed: %s", error)
                 if failures >= GIVE_UP_AFTER:
                     self.problem = f"The face enhancer is left out: {error}"

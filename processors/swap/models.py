@@ -60,10 +60,14 @@ class SwapModels:
     Args:
         library: Where models are, and which may be used.
         runtime: What runs them.
+        enhance_wait_s: See ``Enhancer``; for pictures and files that may take their time.
     """
 
-    def __init__(self, library: ModelLibrary, runtime: RuntimeSettings) -> None:
+    def __init__(
+        self, library: ModelLibrary, runtime: RuntimeSettings, enhance_wait_s: float = 0.0
+    ) -> None:
         self._library = library
+        self._enhance_wait_s = enhance_wait_s
         self._settings = runtime
         self._runtime: Runtime | None = None
         self._open: WeakValueDictionary[str, OnnxSession] = WeakValueDictionary()
@@ -81,13 +85,7 @@ class SwapModels:
             ModelRefused: A licence forbids it.
             MissingDependency: Names all that is missing, and one command that gets it.
         """
-        wanted = [settings.model] if settings.model != WARP else []
-        for name in wanted:
-            self._contract(name, ("inswapper", "ghost"), "model")
-        wanted += [self.recognition_name(settings), settings.detector]
-        wanted += ["landmarks_106" if settings.contours else "", "genderage" if guesses else ""]
-        wanted += [settings.occluder, settings.enhancer]
-        names = [name for name in dict.fromkeys(wanted) if name in self._library.catalog]
+        names = self.needed(settings, guesses)
         for name in names:
             self._library.allow(name)
         missing = [name for name in names if not self._here(name)]
@@ -97,6 +95,24 @@ class SwapModels:
                 f"face_swap needs {', '.join(missing)}: not in {folders or 'any folder'}.",
                 f"Get it with: python server.py models pull {' '.join(missing)}",
             )
+
+    def needed(self, settings: FaceSwapSettings, guesses: bool = False) -> tuple[str, ...]:
+        """Return the ids of the known models that settings need.
+
+        Args:
+            settings: What is wanted.
+            guesses: Whether sex and age are.
+
+        Raises:
+            WrongKindOfModel: A setting names another kind of model.
+        """
+        wanted = [settings.model] if settings.model != WARP else []
+        for name in wanted:
+            self._contract(name, ("inswapper", "ghost"), "model")
+        wanted += [self.recognition_name(settings), settings.detector]
+        wanted += ["landmarks_106" if settings.contours else "", "genderage" if guesses else ""]
+        wanted += [settings.occluder, settings.enhancer]
+        return tuple(name for name in dict.fromkeys(wanted) if name in self._library.catalog)
 
     def detector(self, settings: FaceSwapSettings, width: int | None = None) -> FaceDetector:
         """A detector of its own for one thread.
@@ -192,13 +208,23 @@ class SwapModels:
         self._contract(settings.occluder, ("xseg",), "occluder")
         return XSeg(self.session(settings.occluder, "occluder"))
 
-    def enhancer(self, settings: FaceSwapSettings) -> Enhancer | None:
-        """What restores detail, if it is wanted."""
+    def enhancer(self, settings: FaceSwapSettings, wait_s: float | None = None) -> Enhancer | None:
+        """What restores detail, if it is wanted.
+
+        Args:
+            settings: Which one.
+            wait_s: Overrides ``enhance_wait_s``.
+        """
         if not settings.enhancer:
             return None
         self._contract(settings.enhancer, ("gfpgan",), "enhancer")
         session = self.session(settings.enhancer, "enhancer")
-        return Enhancer(session, settings.enhance_every, settings.enhance_strength)
+        return Enhancer(
+            session,
+            settings.enhance_every,
+            settings.enhance_strength,
+            wait_s=self._enhance_wait_s if wait_s is None else wait_s,
+        )
 
     def session(self, name: str, setting: str, batched: bool = False) -> OnnxSession:
         """An open graph, shared with whoever has it open already.

@@ -1,19 +1,21 @@
 """The processor ``face_swap``, and the mark that goes with it."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Final
 
 from engine.pipeline.frame import Frame, Image
-from engine.pipeline.protocols import Traits
+from engine.pipeline.protocols import Step, Traits
 from engine.pipeline.swap_settings import FaceSwapSettings
 from processors.faces.landmarks import Contours
 from processors.faces.settings import TrackingSettings
 from processors.faces.tracker import FaceTracker, TrackedFace
 from processors.swap.backend import SwapJob
 from processors.swap.casting import Casting
-from processors.swap.compose import Swapper
+from processors.swap.compose import Batch, Swapper
 from processors.swap.enhancer import Enhancer
 from processors.swap.models import SwapModels
 from processors.swap.plan import SwapPlan
@@ -35,6 +37,10 @@ class Person:
     source: int | None
 
 
+UNDER_WAY: Final = 256
+"""Frames whose plan is kept; more are never between a swap and its mark."""
+
+
 class PlanBox:
     """Holds the present plan and who was last seen; one thread writes each, any thread reads.
 
@@ -45,10 +51,39 @@ class PlanBox:
     def __init__(self, plan: SwapPlan) -> None:
         self.plan = plan
         self.people: tuple[Person, ...] = ()
+        self._taken: OrderedDict[int, SwapPlan] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, frames: Sequence[Frame]) -> SwapPlan:
+        """The present plan, by which these frames are treated from now on."""
+        with self._lock:
+            plan = self.plan
+            for frame in frames:
+                self._taken[frame.sequence] = plan
+            while len(self._taken) > UNDER_WAY:
+                self._taken.popitem(last=False)
+        return plan
+
+    def plan_of(self, frame: Frame) -> SwapPlan:
+        """The plan by which a frame is treated."""
+        with self._lock:
+            return self._taken.pop(frame.sequence, self.plan)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """A batch between two steps."""
+
+    frames: Sequence[Frame]
+    plan: SwapPlan
+    batch: Batch
 
 
 class FaceSwap:
     """Swaps faces, in place; everything that a batch needs of the swap model in one call.
+
+    It works in three steps, which may have a batch each: the faces of the next one are followed
+    while the model has the present one and the last one is pasted.
 
     A chain that is made anew for another reason takes over the same one (``again``): who is who,
     and who has which face, is not forgotten.
@@ -93,17 +128,12 @@ class FaceSwap:
 
     def process(self, frames: Sequence[Frame]) -> Sequence[Image]:
         """The same images, with other faces."""
-        plan = self._box.plan
-        jobs: list[SwapJob] = []
-        for frame in frames:
-            self._at = max(self._at, frame.captured_at)
-            jobs += self._jobs(frame.image, plan)
-        self._swapper.look = plan.look
-        done = self._swapper.swap_batch(jobs)
-        if self._enhancer is not None:
-            self._enhancer.strength = plan.enhance_strength * plan.look.opacity
-            self._enhancer.apply([job for job, put in zip(jobs, done, strict=True) if put])
-        return [frame.image for frame in frames]
+        return self._put(self._run(self._follow(frames)))
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """See ``Stepped``."""
+        return (self._follow, self._run, self._put)
 
     def close(self) -> None:
         """Release models and memory, once the last user is done."""
@@ -114,6 +144,25 @@ class FaceSwap:
         if self._enhancer is not None:
             self._enhancer.close()
         self._swapper.close()
+
+    def _follow(self, frames: Sequence[Frame]) -> _Work:
+        plan = self._box.take(frames)
+        jobs: list[SwapJob] = []
+        for frame in frames:
+            self._at = max(self._at, frame.captured_at)
+            jobs += self._jobs(frame.image, plan)
+        return _Work(frames, plan, self._swapper.prepare(jobs, plan.look))
+
+    def _run(self, work: _Work) -> _Work:
+        return replace(work, batch=self._swapper.run(work.batch))
+
+    def _put(self, work: _Work) -> Sequence[Image]:
+        done = self._swapper.put(work.batch)
+        if self._enhancer is not None:
+            self._enhancer.strength = work.plan.enhance_strength * work.plan.look.opacity
+            jobs = zip(work.batch.jobs, done, strict=True)
+            self._enhancer.apply([job for job, put in jobs if put])
+        return [frame.image for frame in work.frames]
 
     def _jobs(self, image: Image, plan: SwapPlan) -> list[SwapJob]:
         tracked = self._tracker.update(image, self._at)
@@ -148,10 +197,10 @@ class SwapMark:
 
     def process(self, frames: Sequence[Frame]) -> Sequence[Image]:
         """The same images, marked."""
-        mark = self._box.plan.mark
-        if mark is not None:
-            with self._lock:
-                for frame in frames:
+        with self._lock:
+            for frame in frames:
+                mark = self._box.plan_of(frame).mark
+                if mark is not None:
                     mark.apply(frame.image)
         return [frame.image for frame in frames]
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from processors.faces.align import align, scale_of, transformed
-from processors.swap.backend import Patch, Remembered, SourceFace, SwapJob
+from processors.swap.backend import Patch, Remembered, SourceFace, SwapBackend, SwapJob
 from processors.swap.colour import match_shading
 from processors.swap.geometry import cut
 from processors.swap.head import mesh, outline, pose_of
@@ -33,7 +33,7 @@ SKIN: Final = 0.85
 _STIFFNESS: Final = 1e-4
 
 
-class WarpSwap:
+class WarpSwap(SwapBackend):
     """The backend ``warp``; needs nothing but landmarks."""
 
     name = "warp"
@@ -43,13 +43,21 @@ class WarpSwap:
             lambda source: texture_of(source.image, source.face)
         )
 
-    def swap(self, jobs: Sequence[SwapJob]) -> list[Patch]:
+    def prepare(self, jobs: Sequence[SwapJob]) -> list[SwapJob]:
+        """The jobs: what they show of their pictures is read by ``run``."""
+        return list(jobs)
+
+    def run(self, prepared: Sequence[SwapJob]) -> list[Patch]:
         """See ``SwapBackend``.
 
         Raises:
             FaceNotUsable: The landmarks of a source lie all in one place.
         """
-        return [self._patch(job, self._textures(job.source)) for job in jobs]
+        return [self._patch(job, self._textures(job.source)) for job in prepared]
+
+    def patches(self, made: list[Patch]) -> list[Patch]:
+        """They are ready."""
+        return made
 
     def close(self) -> None:
         """Forget the sources."""

@@ -23,6 +23,7 @@ BENCHMARKS = (
     "speech_cost",
     "speech_drift",
     "jobs",
+    "jobs_http",
 )
 
 

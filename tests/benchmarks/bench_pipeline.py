@@ -25,6 +25,7 @@ from engine.pipeline.settings import (
     PipelineSettings,
     ProcessorSettings,
 )
+from engine.pipeline.turn import Turn
 from processors.chain import Chain
 from processors.models.library import ModelLibrary
 from processors.registry import ProcessorContext, build_processor
@@ -145,7 +146,7 @@ def waiting(seconds: int) -> list[Row]:
     waits: list[float] = []
 
     class Watching(Work):
-        def apply(self, frames: Sequence[Frame]) -> list[Frame]:
+        def apply(self, frames: Sequence[Frame], turn: Turn | None = None) -> list[Frame]:
             waits.extend((f.stamp(TAKEN) or 0.0) - (f.stamp(FED) or 0.0) for f in frames)
             return list(frames)
 

@@ -75,12 +75,14 @@ class Scene:
         cast: Names, heads and where they go; later ones stand in front.
         wall: The background.
         noise: Standard deviation of the noise of the camera.
+        size: Of the pictures, in parts of 1280x720; paths stay in pixels of that.
     """
 
     seconds: float
     cast: Sequence[tuple[str, Head, Path2D]]
     wall: Image = field(default_factory=plain_wall)
     noise: float = 3.0
+    size: float = 1.0
 
     @property
     def times(self) -> list[float]:
@@ -88,16 +90,17 @@ class Scene:
 
     def frames(self) -> Iterator[tuple[float, Image, list[Truth]]]:
         """Time, picture and truth of each frame."""
-        camera = CameraNoise(self.noise)
+        wall = _resized(self.wall, self.size)
+        camera = CameraNoise(self.noise, wall.shape[:2])
         for number, at in enumerate(self.times):
-            picture = self.wall.copy()
+            picture = wall.copy()
             truths: list[tuple[str, Points, npt.NDArray[np.bool_]]] = []
             for name, head, path in self.cast:
-                matrix, index = path(at), number % len(head.pictures)
+                matrix, index = self.size * path(at), number % len(head.pictures)
                 solid = put(head, index, matrix, picture)
                 truths = [(n, p, shown & ~solid) for n, p, shown in truths]
                 points = apply(matrix, head.landmarks[index])
-                truths.append((name, points, _face_area(points)))
+                truths.append((name, points, _face_area(points, wall.shape[:2])))
             yield (
                 at,
                 camera.seen(picture),
@@ -113,27 +116,29 @@ class CameraNoise:
 
     Args:
         deviation: Standard deviation.
+        shape: Height and width of the pictures.
     """
 
-    def __init__(self, deviation: float) -> None:
+    def __init__(self, deviation: float, shape: tuple[int, ...] = (HEIGHT, WIDTH)) -> None:
         self._random = np.random.default_rng(7)
-        shape = (HEIGHT + _SHIFTS, WIDTH + _SHIFTS, 3)
-        self._noise = self._random.normal(0, deviation, shape).round().astype(np.int16)
+        larger = (shape[0] + _SHIFTS, shape[1] + _SHIFTS, 3)
+        self._noise = self._random.normal(0, deviation, larger).round().astype(np.int16)
 
     def seen(self, picture: Image) -> Image:
         """The picture as the camera sees it."""
         y, x = self._random.integers(0, _SHIFTS, 2)
-        noise = self._noise[y : y + HEIGHT, x : x + WIDTH]
+        noise = self._noise[y : y + picture.shape[0], x : x + picture.shape[1]]
         return np.asarray(cv2.add(picture, noise, dtype=cv2.CV_8U), np.uint8)
 
 
 def put(head: Head, index: int, matrix: Matrix, picture: Image) -> npt.NDArray[np.bool_]:
     """Draw a head into a picture; returns where it covers what is behind."""
-    solid = np.zeros((HEIGHT, WIDTH), np.bool_)
+    height, width = picture.shape[:2]
+    solid = np.zeros((height, width), np.bool_)
     corners = np.array([[0, 0], [HEAD, 0], [0, HEAD], [HEAD, HEAD]], np.float32)
     where = apply(matrix, corners)
     left, top = np.maximum(0, np.floor(where.min(axis=0)).astype(int))
-    right, bottom = np.minimum((WIDTH, HEIGHT), np.ceil(where.max(axis=0)).astype(int))
+    right, bottom = np.minimum((width, height), np.ceil(where.max(axis=0)).astype(int))
     if left >= right or top >= bottom:
         return solid
     local = np.column_stack([matrix[:, :2], matrix[:, 2] - (left, top)])
@@ -301,11 +306,13 @@ def cut(people: dict[str, Head], one: str, other: str) -> Scene:
 def still(head: Head, frames: int, noise: float = 6.0, jump: float = 0.0) -> Iterator[Image]:
     """A noisy picture of a still face, which jumps to the right by ``jump`` pixels half-way."""
     camera = CameraNoise(noise)
+    drawn: dict[float, Image] = {}
     for number in range(frames):
         x = WIDTH / 2 + (jump if number >= frames // 2 else 0.0)
-        picture = plain_wall().copy()
-        put(head, 0, moving((0, x, HEIGHT / 2, 1.0))(0.0), picture)
-        yield camera.seen(picture)
+        if x not in drawn:
+            drawn[x] = plain_wall().copy()
+            put(head, 0, moving((0, x, HEIGHT / 2, 1.0))(0.0), drawn[x])
+        yield camera.seen(drawn[x])
 
 
 def _scale(landmarks: Points) -> float:
@@ -315,8 +322,13 @@ def _scale(landmarks: Points) -> float:
     return max(eyes, 0.9 * height)
 
 
-def _face_area(points: Points) -> npt.NDArray[np.bool_]:
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+def _resized(picture: Image, size: float) -> Image:
+    small = cv2.resize(picture, None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
+
+
+def _face_area(points: Points, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    mask = np.zeros(shape, np.uint8)
     size = _scale(points)
     at = points.mean(axis=0)
     if np.abs(at).max() < 4000:

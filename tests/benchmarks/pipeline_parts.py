@@ -14,6 +14,7 @@ from engine.pipeline.frame import MICROSECONDS, SHOWN, Frame, Image
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.protocols import Transform
 from engine.pipeline.settings import PipelineSettings
+from engine.pipeline.turn import Turn
 
 WARM_UP_S = 3.0
 
@@ -131,7 +132,7 @@ class Work:
         self._seconds = seconds
         self.parallel = parallel
 
-    def apply(self, frames: Sequence[Frame]) -> list[Frame]:
+    def apply(self, frames: Sequence[Frame], turn: Turn | None = None) -> list[Frame]:
         time.sleep(sum(self._seconds(frame.sequence) for frame in frames))
         return list(frames)
 

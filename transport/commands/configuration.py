@@ -35,7 +35,7 @@ def load_settings(options: argparse.Namespace) -> Settings:
 
 def _absolute(settings: Settings, base: Path) -> Settings:
     avatars, live = settings.avatars, settings.live
-    swap = settings.processors.face_swap
+    swap, prompts = settings.processors.face_swap, settings.generate.prompts
     return settings.model_copy(
         update={
             "avatars": avatars.model_copy(
@@ -62,6 +62,14 @@ def _absolute(settings: Settings, base: Path) -> Settings:
                 update={"engines": base / settings.runtime.engines}
             ),
             "output": settings.output.model_copy(update={"folder": base / settings.output.folder}),
+            "generate": settings.generate.model_copy(
+                update={
+                    "prompts": prompts.model_copy(
+                        update={"blocked_files": tuple(base / p for p in prompts.blocked_files)}
+                    )
+                }
+            ),
+            "jobs": settings.jobs.model_copy(update={"folder": base / settings.jobs.folder}),
         }
     )
 

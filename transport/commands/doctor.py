@@ -16,7 +16,15 @@ from engine.settings import Settings
 from processors.models.files import ModelDamaged, ModelNotFound, model_folders
 from processors.models.providers import ProviderUnavailable
 from processors.models.runtime import Runtime
-from transport.commands.checks import devices, gpu, media, network, packages, storage
+from transport.commands.checks import (
+    devices,
+    gpu,
+    media,
+    network,
+    packages,
+    storage,
+    torch_build,
+)
 from transport.commands.checks.finding import Finding, fault
 from transport.commands.checks.models import check_models
 from transport.commands.configuration import library_of, load_settings
@@ -45,6 +53,11 @@ def checks_of(settings: Settings) -> tuple[Check, ...]:
     return (
         lambda: packages.check_python(sys.version_info[:3]),
         lambda: packages.check_packages(packages.installed_packages()),
+        lambda: torch_build.check_torch(
+            packages.installed_packages(),
+            torch_build.torchvision_needs(),
+            gpu.has_nvidia_driver(),
+        ),
         lambda: media.check_codecs(media.has_codec),
         lambda: media.check_opencv(media.opencv_build),
         lambda: media.check_voice(shutil.which),

@@ -65,6 +65,7 @@ def make_parser(commands: Mapping[str, Command], version: str) -> argparse.Argum
     _preview(add("clips preview", actions, "preview"))
     _report(add("clips report", actions, "report"))
     _job(add("job"))
+    _worker(add("worker"))
     models = subparsers.add_parser("models", help="See, get and check models.")
     actions = models.add_subparsers(title="actions", metavar="ACTION", required=True)
     _json(add("models list", actions, "list"))
@@ -166,6 +167,17 @@ def _job(parser: argparse.ArgumentParser) -> None:
     add("name", nargs="?", default="", metavar="NAME", help="the generator; none: list them")
     # Its own parser reads the rest, so that starting the server does not have to know its flags.
     add("arguments", nargs=argparse.REMAINDER, metavar="...", help="its flags; NAME -h shows them")
+
+
+def _worker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        action="append",
+        metavar="DEVICE",
+        help="cuda:0, cuda:1, cpu or auto (the first GPU, else the CPU); may be repeated, for one "
+        "worker process each (default: jobs.devices)",
+    )
+    parser.add_argument("--log-level", default=argparse.SUPPRESS, help="debug, info, warning...")
 
 
 def _prepare(parser: argparse.ArgumentParser) -> None:

@@ -64,7 +64,9 @@ def live(options: argparse.Namespace) -> int:
 
 def render_file(options: argparse.Namespace) -> int:
     """Process a video file into another, every frame, with its sound."""
-    from transport.outputs.render import Progress, RenderOptions, progress_line, render
+    from engine.media.render import progress_line, render
+    from engine.media.render_notes import RenderOptions
+    from engine.media.rendering import Progress
 
     settings = load_settings(options)
     # Whether an existing output may be replaced, or is a stopped run to be resumed, is up to it.

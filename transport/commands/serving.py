@@ -27,6 +27,7 @@ from transport.commands.configuration import (
     load_settings,
     start_logging,
 )
+from transport.commands.side_jobs import job_room
 from transport.commands.speech import speech_tools
 from transport.http.app import make_app
 from transport.http.version import VERSION
@@ -96,6 +97,7 @@ async def _serve(settings: Settings, body: Callable[[Parts], Awaitable[None]]) -
     )
     wait = settings.avatars.compile_wait
     studio = SpeechStudio(settings.speech, speech_tools(settings.speech, os.environ))
+    room = job_room(settings)
     streams = StreamRegistry(
         library,
         processed,
@@ -103,17 +105,21 @@ async def _serve(settings: Settings, body: Callable[[Parts], Awaitable[None]]) -
         settings.webrtc,
         wait,
         studio=studio if settings.speech.enabled else None,
+        on_late=room.desk.report_late,
     )
     publishers = PublisherRegistry(processed, settings.streams, settings.webrtc)
     runner = web.AppRunner(
-        make_app(settings.server, library, streams, processed, publishers, studio),
+        make_app(settings.server, library, streams, processed, publishers, studio, room),
         access_log=None,
         shutdown_timeout=settings.server.shutdown_seconds,
     )
     await runner.setup()
     try:
         advice = studio.tools.missing if settings.speech.enabled else ""
-        await body(Parts(await _listen(runner, settings), processed, advice))
+        address = await _listen(runner, settings)
+        # Now that viewers can come: opening the queue imports what takes a while.
+        room.desk.begin()
+        await body(Parts(address, processed, advice))
     finally:
         await runner.cleanup()
 

@@ -1,16 +1,33 @@
 """The web application: all routes, with their guards, around the parts that it is given."""
 
 from contextlib import AsyncExitStack
+from typing import Any
 
 from aiohttp import web
 
 from engine.avatar.library import AvatarLibrary
 from engine.settings import ServerSettings
-from transport.http import avatars, guard, health, metrics, pages, speech, streams, swap, whep, whip
-from transport.http.keys import LIBRARY, PROCESS, PROCESSED, PUBLISHERS, STREAMS, STUDIO
+from transport.http import (
+    avatars,
+    guard,
+    health,
+    jobs,
+    jobs_events,
+    jobs_files,
+    jobs_listings,
+    metrics,
+    pages,
+    speech,
+    streams,
+    swap,
+    whep,
+    whip,
+)
+from transport.http.keys import JOBS, LIBRARY, PROCESS, PROCESSED, PUBLISHERS, STREAMS, STUDIO
 from transport.http.process import Process
 from transport.http.routing import Route, add_routes, json_response, openapi
 from transport.http.version import VERSION
+from transport.jobs.room import JobRoom
 from transport.processed import ProcessedStreams
 from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
@@ -19,11 +36,16 @@ from transport.speech.studio import SpeechStudio
 MAX_BODY = 1 << 20
 """Bytes of a request's body; session descriptions are some kilobytes."""
 
-_DESCRIPTION = web.AppKey("description", dict)
-
 
 async def _get_openapi(request: web.Request, body: None) -> web.Response:
-    return json_response(request.app[_DESCRIPTION])
+    return json_response(_description(request.app))
+
+
+def _description(app: web.Application) -> dict[str, Any]:
+    """Describe the API, with the parameters of all generators."""
+    described = openapi(ROUTES, VERSION)
+    jobs.describe_generators(described, app[JOBS].catalogue)
+    return described
 
 
 ROUTES = (
@@ -33,6 +55,11 @@ ROUTES = (
     *whep.ROUTES,
     *whip.ROUTES,
     *swap.ROUTES,
+    # Before /jobs/{id}: the first route that fits is taken.
+    *jobs_events.ROUTES,
+    *jobs.ROUTES,
+    *jobs_files.ROUTES,
+    *jobs_listings.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
     Route("GET", "/openapi.json", _get_openapi, "This description."),
@@ -46,6 +73,7 @@ def make_app(
     processed: ProcessedStreams,
     publishers: PublisherRegistry,
     studio: SpeechStudio,
+    room: JobRoom,
 ) -> web.Application:
     """Put the application together.
 
@@ -61,7 +89,7 @@ def make_app(
     )
     app[LIBRARY], app[STREAMS], app[PROCESS] = library, registry, Process()
     app[PROCESSED], app[PUBLISHERS], app[STUDIO] = processed, publishers, studio
-    app[_DESCRIPTION] = openapi(ROUTES, VERSION)
+    app[JOBS] = room
     add_routes(app, ROUTES)
     pages.add_pages(app)
     app.on_response_prepare.append(guard.add_headers)
@@ -80,6 +108,13 @@ async def _stop(app: web.Application) -> None:
     # The last pushed is closed first, and one that fails keeps none of the others. The library
     # comes first: whoever waits for an avatar is answered before connections are closed.
     async with AsyncExitStack() as stack:
-        parts = (app[STUDIO], app[PROCESSED], app[PUBLISHERS], app[STREAMS], app[LIBRARY])
+        parts = (
+            app[JOBS],
+            app[STUDIO],
+            app[PROCESSED],
+            app[PUBLISHERS],
+            app[STREAMS],
+            app[LIBRARY],
+        )
         for part in parts:
             stack.push_async_callback(part.close)

@@ -9,7 +9,10 @@ from aiohttp import web
 from transport.webrtc.peer import Peer
 
 _WAITING_EVENTS: Final = 256
-_PING_SECONDS: Final = 15.0
+PING_SECONDS: Final = 15.0
+OPEN: Final = b": open\n\n"
+PING: Final = b": ping\n\n"
+"""Keeps proxies from closing a connection on which nothing happens."""
 
 
 async def send_events(request: web.Request, peer: Peer) -> web.StreamResponse:
@@ -25,16 +28,12 @@ async def send_events(request: web.Request, peer: Peer) -> web.StreamResponse:
             queue.get_nowait()
             queue.put_nowait(None)
             return
-        data = json.dumps(payload, separators=(",", ":"))
-        queue.put_nowait(f"event: {subject}\ndata: {data}\n\n".encode())
+        queue.put_nowait(encoded(subject, payload))
 
-    response = web.StreamResponse(
-        headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
-    )
-    await response.prepare(request)
+    response = await opened(request)
     peer.listen(put)
     try:
-        await response.write(b": open\n\n")
+        await response.write(OPEN)
         while (event := await _next(queue)) is not None and not peer.closed:
             await response.write(event)
     except ConnectionResetError:
@@ -44,8 +43,24 @@ async def send_events(request: web.Request, peer: Peer) -> web.StreamResponse:
     return response
 
 
+async def opened(request: web.Request) -> web.StreamResponse:
+    """Begin to answer with events; ``OPEN`` is written once the caller listens."""
+    response = web.StreamResponse(
+        headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+    )
+    await response.prepare(request)
+    return response
+
+
+def encoded(subject: str, payload: dict[str, Any], event_id: str = "") -> bytes:
+    """Return an event as it is sent; with an id, a client that comes back says it."""
+    data = json.dumps(payload, separators=(",", ":"))
+    head = f"id: {event_id}\n" if event_id else ""
+    return f"{head}event: {subject}\ndata: {data}\n\n".encode()
+
+
 async def _next(queue: asyncio.Queue[bytes | None]) -> bytes | None:
     try:
-        return await asyncio.wait_for(queue.get(), _PING_SECONDS)
+        return await asyncio.wait_for(queue.get(), PING_SECONDS)
     except TimeoutError:
-        return b": ping\n\n"
+        return PING

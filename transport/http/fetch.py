@@ -182,7 +182,7 @@ class Fetcher:
         except (ClientError, OSError) as error:
             if isinstance(error, TimeoutError):
                 raise
-            raise _failure(host, error) from error
+            raise failure_of(host, error) from error
 
     async def _read(self, response: ClientResponse, host: str) -> bytes:
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
@@ -208,25 +208,39 @@ class Fetcher:
 
     def _connected(self) -> ClientSession:
         if self._session is None:
-            resolver = self._resolver or DefaultResolver()
-            self._resolver = resolver
-            guarded = (
-                resolver if self._settings.private else GuardedResolver(resolver, self._section)
-            )
-            self._session = ClientSession(
-                connector=TCPConnector(
-                    resolver=guarded, use_dns_cache=False, force_close=True, limit=_CONNECTIONS
-                ),
-                headers=_HEADERS,
-                cookie_jar=DummyCookieJar(),
-                timeout=ClientTimeout(total=None),
-                auto_decompress=False,
-                trust_env=False,
-            )
+            self._resolver = self._resolver or DefaultResolver()
+            self._session = guarded_session(self._resolver, self._settings.private, self._section)
         return self._session
 
 
-def _failure(host: str, error: Exception) -> FetchFailed:
+def guarded_session(
+    resolver: AbstractResolver | None, private: bool, section: str
+) -> ClientSession:
+    """Return a client that connects to public addresses only, and follows nobody's settings but
+    ours: no proxies, no cookies, no passwords of the environment. Limits of time are the caller's.
+
+    Args:
+        resolver: Resolves names; None: the system's. Not closed with the session.
+        private: Let it connect to any address.
+        section: Where the settings are in the file, for messages.
+    """
+    resolver = resolver or DefaultResolver()
+    return ClientSession(
+        connector=TCPConnector(
+            resolver=resolver if private else GuardedResolver(resolver, section),
+            use_dns_cache=False,
+            force_close=True,
+            limit=_CONNECTIONS,
+        ),
+        headers=_HEADERS,
+        cookie_jar=DummyCookieJar(),
+        timeout=ClientTimeout(total=None),
+        auto_decompress=False,
+        trust_env=False,
+    )
+
+
+def failure_of(host: str, error: Exception) -> FetchFailed:
     """Say what went wrong without the addresses that the library's own messages name."""
     match error:
         case ClientConnectorDNSError():

@@ -7,7 +7,7 @@ import logging
 import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -35,7 +35,7 @@ _STATUSES: Final[tuple[tuple[type[AvatarServerError], int], ...]] = (
     (MissingDependency, 501),
 )
 
-_OPEN_PATHS: Final = ("/health", "/")
+_OPEN_PATHS: Final = ("/health", "/", "/studio")
 _OPEN_PREFIX: Final = "/web/"
 _SECRET_PATH: Final = re.compile(r"(/talks|/clips)?/streams/[^/]+/(audio|events|captions\.vtt)")
 """Opened by browsers' own objects, which cannot send a header: the session_id is their secret."""
@@ -70,7 +70,12 @@ def error_response(error: AvatarServerError) -> web.Response:
     """Turn an error into its status and JSON body."""
     usual = next((s for kind, s in _STATUSES if isinstance(error, kind)), 500)
     status = getattr(error, "http_status", usual)
-    response = json_response({"kind": error.kind, "description": str(error)}, status)
+    body: dict[str, Any] = {"kind": error.kind, "description": str(error)}
+    problems = getattr(error, "problems", None)
+    if problems:
+        # What is wrong with each field, for forms.
+        body["problems"] = problems
+    response = json_response(body, status)
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(math.ceil(error.retry_after))
     if status == 401:

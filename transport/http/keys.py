@@ -4,6 +4,7 @@ from aiohttp import web
 
 from engine.avatar.library import AvatarLibrary
 from transport.http.process import Process
+from transport.jobs.room import JobRoom
 from transport.processed import ProcessedStreams
 from transport.publishers import PublisherRegistry
 from transport.sessions import StreamRegistry
@@ -13,5 +14,6 @@ LIBRARY = web.AppKey("library", AvatarLibrary)
 STREAMS = web.AppKey("streams", StreamRegistry)
 PROCESS = web.AppKey("process", Process)
 PROCESSED = web.AppKey("processed", ProcessedStreams)
+JOBS = web.AppKey("jobs", JobRoom)
 STUDIO = web.AppKey("studio", SpeechStudio)
 PUBLISHERS = web.AppKey("publishers", PublisherRegistry)

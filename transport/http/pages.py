@@ -1,5 +1,6 @@
 """The pages: plain files, served as they are."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -7,8 +8,11 @@ from aiohttp import web
 WEB_FOLDER = Path(__file__).resolve().parent.parent / "web"
 
 
-async def _index(request: web.Request) -> web.FileResponse:
-    return web.FileResponse(WEB_FOLDER / "index.html", headers={"Cache-Control": "no-cache"})
+def _page(name: str) -> Callable[[web.Request], Awaitable[web.FileResponse]]:
+    async def page(request: web.Request) -> web.FileResponse:
+        return web.FileResponse(WEB_FOLDER / name, headers={"Cache-Control": "no-cache"})
+
+    return page
 
 
 async def _no_cache(request: web.Request, response: web.StreamResponse) -> None:
@@ -18,7 +22,8 @@ async def _no_cache(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def add_pages(app: web.Application) -> None:
-    """Serve the page at ``/`` and its files at ``/web/``."""
-    app.router.add_get("/", _index)
+    """Serve the pages at ``/`` and ``/studio``, and their files at ``/web/``."""
+    app.router.add_get("/", _page("index.html"))
+    app.router.add_get("/studio", _page("studio.html"))
     app.router.add_static("/web/", WEB_FOLDER)
     app.on_response_prepare.append(_no_cache)

@@ -32,14 +32,15 @@ async def speak(request: web.Request, body: None) -> Speaking:
     given, upload = await _read(request)
     stream = find_stream(request, given)
     voice = stream.speaking()
-    duration: float | None = None
+    sound = b""
     if upload is None and given.script is not None and given.script.type == "text":
         saying = _say_text(voice, given.script)
     else:
         sound = upload.data if upload is not None else await _sound(voice, given.script)
-        duration = await voice.studio.run(sound_seconds, sound)
         saying = _say_sound(voice, sound)
     await voice.first_sound(saying)
+    # Only now: whoever waits for the sound does not wait for this.
+    duration = await voice.studio.run(sound_seconds, sound) if sound else None
     return Speaking(
         duration=duration,
         video_id=stream.source,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from pydantic_core import from_json
 
+from engine.media.pictures import Format
 from processors.swap.backend import SourceFace
 from processors.swap.control import SwapChange
 from processors.swap.faces import Chosen
@@ -27,7 +28,7 @@ from transport.http.swap_bodies import (
 )
 from transport.http.uploads import Upload, read_parts
 from transport.processed import SwapWish
-from transport.swaps.desk import Format, SourcePicture, SwapDesk, SwappedPicture
+from transport.swaps.desk import SourcePicture, SwapDesk, SwappedPicture
 
 MOST_SOURCES = 8
 _JSON = "application/json"

@@ -7,7 +7,7 @@ take files read the body's stream with limits of their own.
 import asyncio
 import binascii
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import HeaderParser
@@ -35,6 +35,9 @@ _MOST_FIELDS: Final = 1 << 20
 
 _LONG: Final = 1 << 18
 """Bytes or characters from which work would hold up the event loop noticeably."""
+
+_PIECE: Final = 1 << 16
+"""Bytes of a long part that are handed on together."""
 
 _DATA_URL: Final = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
 
@@ -125,6 +128,42 @@ async def read_parts(
             except UnicodeDecodeError:
                 raise InvalidRequest(f"{name}: not text in UTF-8.") from None
     return Parts(texts, uploads)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPart:
+    """A part of a form whose content is still on its way.
+
+    Attributes:
+        name: Of the field.
+        filename: What the sender calls it, without folders; may be empty.
+        pieces: Its content, in pieces of some 64 KB to 1 MB; to be read to its end before the next
+            part comes.
+    """
+
+    name: str
+    filename: str
+    pieces: AsyncIterator[bytes]
+
+
+async def stream_parts(request: web.Request, max_bytes: int) -> AsyncIterator[OpenPart]:
+    """Yield the parts of a form as they come in, for files that are too long for memory.
+
+    Args:
+        request: Its body must not have been read.
+        max_bytes: Of all parts together.
+
+    Raises:
+        AvatarServerError: As ``read_parts``.
+    """
+    reader = _PartReader(request, max_bytes)
+    left = [max_bytes]
+    while (headers := await reader.next()) is not None:
+        pieces = reader.pieces(left, UploadTooLarge(f"The form has more than {max_bytes} bytes."))
+        filename = _bare_name(_parameter(headers, "filename"))
+        yield OpenPart(_parameter(headers, "name"), filename, pieces)
+        async for _ in pieces:
+            """What was not wanted is passed over."""
 
 
 async def read_multipart(
@@ -264,6 +303,33 @@ class _Stream:
         del self._buffer[: end + len(mark)]
         return found
 
+    async def before(
+        self, mark: bytes, left: list[int], too_long: InvalidInput
+    ) -> AsyncIterator[bytes]:
+        """Yield what comes before a mark, and take it and the mark out.
+
+        Args:
+            mark: What ends it.
+            left: Bytes that may still come; counted down.
+            too_long: Raised when more come.
+        """
+        while True:
+            end = self._buffer.find(mark)
+            ready = end if end >= 0 else len(self._buffer) - len(mark) + 1
+            if ready >= _PIECE or (end >= 0 and ready > 0):
+                left[0] -= ready
+                if left[0] < 0:
+                    raise too_long
+                with memoryview(self._buffer) as view, view[:ready] as part:
+                    piece = bytes(part)
+                del self._buffer[:ready]
+                yield piece
+            elif end == 0:
+                del self._buffer[: len(mark)]
+                return
+            else:
+                await self.at_least(len(self._buffer) + 1)
+
 
 class _PartReader:
     """Walks through a form. (aiohttp's reader has no bound on preambles and numbers of parts.)
@@ -315,6 +381,10 @@ class _PartReader:
                 f"A part has the transfer encoding {encoding[:20]!r}.", "Send it as it is."
             )
         return headers
+
+    def pieces(self, left: list[int], too_long: InvalidInput) -> AsyncIterator[bytes]:
+        """Return the content of the part whose headers were returned last, as it comes."""
+        return self._stream.before(self._mark, left, too_long)
 
     async def data(self, limit: int, too_long: str) -> bytes:
         """Return the content of the part whose headers were returned last."""

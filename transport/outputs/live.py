@@ -9,6 +9,7 @@ from pathlib import Path
 from capture.sources import parse_source
 from engine.clock import Clock, monotonic
 from engine.errors import AvatarServerError, InvalidInput
+from engine.media.pictures import encoded
 from engine.pipeline.control import MIRROR, OVERLAY, PipelineControl
 from engine.pipeline.frame import Image
 from engine.pipeline.pipeline import Pipeline
@@ -21,7 +22,6 @@ from transport.outputs.keys import Action
 from transport.outputs.recorder import Recorder
 from transport.outputs.virtual_camera import VirtualCamera
 from transport.outputs.window import Window, check_window
-from transport.outputs.xmp import TOOL, with_xmp, xmp_packet
 
 log = logging.getLogger(__name__)
 
@@ -99,16 +99,9 @@ class LiveKeys:
                 return None
 
     def _snapshot(self, picture: Image) -> Path:
-        import cv2
-
         path = self._path(".png")
         path.parent.mkdir(parents=True, exist_ok=True)
-        good, coded = cv2.imencode(".png", picture)
-        if not good:
-            raise InvalidInput(f"The picture cannot be saved as {path}.")
-        declared = self._declared()
-        data = coded.tobytes()
-        path.write_bytes(with_xmp(data, xmp_packet(declared, TOOL)) if declared else data)
+        path.write_bytes(encoded(picture, "png", self._declared()))
         return path
 
     def _toggle_recording(self) -> str:

@@ -12,13 +12,13 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from engine.errors import InvalidInput
+from engine.media.fitting import even_size, fit
+from engine.media.mp4 import create_mp4
+from engine.media.xmp import TOOL, append_to_mp4, xmp_packet
 from engine.pipeline.frame import Frame
 from engine.pipeline.ring import DropPolicy
 from engine.pipeline.settings import OutputSettings
-from transport.outputs.fitting import even_size, fit
-from transport.outputs.mp4 import create_mp4
 from transport.outputs.sink_thread import SinkThread
-from transport.outputs.xmp import TOOL, append_to_mp4, xmp_packet
 
 TIME_BASE = Fraction(1, 90_000)
 LONGEST_GAP_S = 10.0

@@ -5,8 +5,8 @@ from types import ModuleType
 from typing import Any
 
 from engine.errors import MissingDependency, Unavailable
+from engine.media.fitting import even_size, fit
 from engine.pipeline.frame import Frame
-from transport.outputs.fitting import even_size, fit
 from transport.outputs.sink_thread import SinkThread
 
 

@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeVar
-
-import numpy as np
+from typing import Any, TypeVar
 
 from engine.clock import Clock, monotonic
-from engine.errors import InvalidInput, Unavailable
-from engine.pipeline.frame import Image
+from engine.errors import Unavailable
+from engine.media.pictures import Format, encoded
 from engine.pipeline.model_settings import RuntimeSettings
 from engine.pipeline.swap_settings import FaceSwapSettings, PictureSettings
 from processors.faces.picture import load_face_picture
@@ -22,22 +20,14 @@ from processors.provenance import source_type_of_swap
 from processors.swap.control import SwapControl, changed_settings
 from processors.swap.faces import Chosen, FacePicture, read_picture
 from processors.swap.models import SwapModels
-from transport.outputs.xmp import TOOL, with_xmp, xmp_packet
-from transport.swaps.picture import PictureSwapper, Swapped
+from processors.swap.picture import PictureSwapper, Swapped
 from transport.swaps.shelf import FaceShelf
 
 T = TypeVar("T")
-Format = Literal["jpeg", "png"]
-
-JPEG_QUALITY = 95
 
 
 class TooManyPictures(Unavailable):
     """As many pictures are being worked on as may be."""
-
-
-class CannotEncode(InvalidInput):
-    """A picture cannot be written in the format wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +169,7 @@ class SwapDesk:
         faces = tuple(swapper.swap(image, chosen))
         kind: Format = wanted or ("jpeg" if target.startswith(b"\xff\xd8") else "png")
         declared = source_type_of_swap(settings)
-        data = with_xmp(_encoded(image, kind), xmp_packet(declared, TOOL))
+        data = encoded(image, kind, declared)
         return SwappedPicture(data, kind, (image.shape[1], image.shape[0]), faces, declared)
 
     def _chosen(self, source: SourcePicture, settings: FaceSwapSettings) -> Chosen:
@@ -200,19 +190,3 @@ class SwapDesk:
             return await loop.run_in_executor(self._pool, partial(function, *arguments))
         finally:
             self._working -= 1
-
-
-def _encoded(image: Image, kind: Format) -> bytes:
-    import cv2
-
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == "jpeg" else []
-    try:
-        good, coded = cv2.imencode(f".{kind}", image, options)
-    except cv2.error:
-        good, coded = False, np.empty(0, np.uint8)
-    if not good:
-        raise CannotEncode(
-            f"A picture of {image.shape[1]}x{image.shape[0]} cannot be written as {kind}.",
-            "Ask for the other format, or send a smaller picture.",
-        )
-    return bytes(coded.tobytes())

@@ -1,6 +1,7 @@
 /** What is to be said: the text box, its buttons, and sound files that are chosen or dropped. */
 
 import { byId, say } from "./dom.js";
+import { followDrops } from "./drops.js";
 import { t } from "./i18n.js";
 
 /**
@@ -36,7 +37,13 @@ export class Composer extends EventTarget {
       this.#take(this.#file.files);
       this.#file.value = "";
     });
-    this.#followDrops();
+    for (const place of [byId("stage"), this.#form]) {
+      followDrops(
+        place,
+        (files) => this.#take(files),
+        () => this.#ready,
+      );
+    }
     this.#show();
   }
 
@@ -86,29 +93,6 @@ export class Composer extends EventTarget {
   #take(files) {
     for (const file of files ?? []) {
       this.dispatchEvent(new CustomEvent("file", { detail: file }));
-    }
-  }
-
-  #followDrops() {
-    for (const place of [byId("stage"), this.#form]) {
-      for (const name of ["dragenter", "dragover"]) {
-        place.addEventListener(name, (event) => {
-          const { dataTransfer } = /** @type {DragEvent} */ (event);
-          if (!this.#ready || !dataTransfer?.types.includes("Files")) return;
-          event.preventDefault();
-          dataTransfer.dropEffect = "copy";
-          place.dataset.drop = "over";
-        });
-      }
-      place.addEventListener("dragleave", ({ relatedTarget }) => {
-        if (!place.contains(/** @type {Node|null} */ (relatedTarget))) delete place.dataset.drop;
-      });
-      place.addEventListener("drop", (event) => {
-        if (place.dataset.drop === undefined) return;
-        event.preventDefault();
-        delete place.dataset.drop;
-        this.#take(event.dataTransfer?.files);
-      });
     }
   }
 

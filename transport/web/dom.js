@@ -8,7 +8,7 @@
  */
 export function byId(id) {
   const node = document.getElementById(id);
-  if (!node) throw new Error(`index.html has no element #${id}`);
+  if (!node) throw new Error(`The page has no element #${id}`);
   return /** @type {T} */ (/** @type {unknown} */ (node));
 }
 

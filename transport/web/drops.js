@@ -4,12 +4,13 @@
  * Takes files that are dropped on an element; while they are over it, it has `data-drop`.
  * @param {HTMLElement} place
  * @param {(files: FileList) => void} take
+ * @param {() => boolean} [wanted] Whether files are taken now.
  */
-export function followDrops(place, take) {
+export function followDrops(place, take, wanted = () => true) {
   for (const name of ["dragenter", "dragover"]) {
     place.addEventListener(name, (event) => {
       const { dataTransfer } = /** @type {DragEvent} */ (event);
-      if (!dataTransfer?.types.includes("Files")) return;
+      if (!wanted() || !dataTransfer?.types.includes("Files")) return;
       event.preventDefault();
       dataTransfer.dropEffect = "copy";
       place.dataset.drop = "over";

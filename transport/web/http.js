@@ -11,6 +11,7 @@ const TIMEOUT_MS = 8000;
  * @property {object|string|FormData} [body] A text is SDP, anything but FormData else is JSON.
  * @property {boolean} [keepalive] The request outlives the page.
  * @property {number} [timeoutMs]
+ * @property {AbortSignal} [signal] Ends the call, in place of a time limit.
  */
 
 export class Http {
@@ -23,6 +24,11 @@ export class Http {
    */
   constructor(askToken) {
     this.askToken = askToken;
+  }
+
+  /** Whether calls carry a token, which the addresses in elements cannot. */
+  get guarded() {
+    return sessionStorage.getItem(TOKEN_KEY) !== null;
   }
 
   /**
@@ -75,7 +81,7 @@ export class Http {
  * @param {CallOptions} options
  */
 async function send(path, token, options) {
-  const { method = "GET", body, keepalive = false, timeoutMs = TIMEOUT_MS } = options;
+  const { method = "GET", body, keepalive = false, timeoutMs = TIMEOUT_MS, signal } = options;
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   const sdp = typeof body === "string";
@@ -89,7 +95,7 @@ async function send(path, token, options) {
       body: sdp || form ? body : body && JSON.stringify(body),
       keepalive,
       cache: "no-cache",
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: signal ?? AbortSignal.timeout(timeoutMs),
     });
   } catch (error) {
     const slow = error instanceof DOMException && error.name === "TimeoutError";
@@ -109,8 +115,8 @@ async function refusal(response) {
   };
   const text = await response.text().catch(() => "");
   try {
-    const { kind, description } = JSON.parse(text);
-    return new Problem(String(kind), String(description ?? ""), more);
+    const { kind, description, problems } = JSON.parse(text);
+    return new Problem(String(kind), String(description ?? ""), { ...more, problems });
   } catch {
     // A proxy in between answers in its own format.
     const gateway = response.status >= 502 && response.status <= 504;

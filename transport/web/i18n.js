@@ -41,6 +41,14 @@ export function t(key, params = {}) {
 }
 
 /**
+ * Adds the texts that only some pages have.
+ * @param {Record<string, Record<string, string>>} texts By language.
+ */
+export function addTexts(texts) {
+  for (const [code, more] of Object.entries(texts)) Object.assign(TEXTS[code], more);
+}
+
+/**
  * @param {string} key
  * @returns {boolean} Whether there is a text of this name.
  */

@@ -34,15 +34,17 @@ export class Problem extends Error {
   /**
    * @param {string} kind Stable name, e.g. `AvatarNotFound`.
    * @param {string} [description] The server's own words, if it said any.
-   * @param {{status?: number, retryAfter?: number|null}} [more] HTTP status; seconds to wait.
+   * @param {{status?: number, retryAfter?: number|null, problems?: Record<string, string>}} [more]
+   *   HTTP status; seconds to wait; what is wrong with each field that is.
    */
-  constructor(kind, description = "", { status = 0, retryAfter = null } = {}) {
+  constructor(kind, description = "", { status = 0, retryAfter = null, problems = {} } = {}) {
     super(description || kind);
     this.name = "Problem";
     this.kind = kind;
     this.description = description;
     this.status = status;
     this.retryAfter = retryAfter;
+    this.problems = problems;
   }
 
   /**

@@ -87,6 +87,7 @@ class PlayedMedia:
         shared: What all streams share.
         clock: Monotonic seconds.
         speaker: Says what is said, if the avatar has a voice.
+        on_late: Told how late each picture was sent, in seconds.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class PlayedMedia:
         shared: SharedByStreams,
         clock: Clock,
         speaker: Speaker | None = None,
+        on_late: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._packs = packs
         self._seed = seed
@@ -114,6 +116,7 @@ class PlayedMedia:
             time_line,
             self._on_picture,
             speaker.follow if speaker is not None else lambda due: None,
+            on_late,
         )
 
     @property

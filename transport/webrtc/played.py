@@ -22,6 +22,7 @@ class PlayedSender(RtpSender):
         on_picture: Called with a picture that begins a state or ends an action, and its RTP
             timestamp.
         before_picture: Called with the time that the next picture is due at, before it is chosen.
+        on_late: Told how late each picture was sent, in seconds.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class PlayedSender(RtpSender):
         clock: MediaClock,
         on_picture: Callable[[Picture, int], None],
         before_picture: Callable[[float], None] = lambda due: None,
+        on_late: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         super().__init__(clock)
         self._choose_payloads = payloads
         self._make_player = make_player
         self._on_picture = on_picture
         self._before_picture = before_picture
+        self._on_late = on_late
         self._payloads: Payloads = ()
         self._timer: asyncio.TimerHandle | None = None
         self.player: Player | None = None
@@ -64,6 +67,7 @@ class PlayedSender(RtpSender):
                 picture = player.advance(now)
                 assert picture is not None
                 lateness.add(now - picture.due)
+                self._on_late(now - picture.due)
                 if picture.entered or picture.finished:
                     self._on_picture(picture, self._timestamp(picture.timestamp))
                 if self._enabled:

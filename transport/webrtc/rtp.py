@@ -125,6 +125,10 @@ class RtpSender(ABC):
     def _keyframe_wanted(self) -> None:
         """The viewer cannot decode until it gets a keyframe."""
 
+    def _report_interval(self) -> float:
+        """Return the seconds to the next report, on average."""
+        return REPORT_INTERVAL
+
     # What aiortc calls.
 
     @property
@@ -278,7 +282,7 @@ class RtpSender(ABC):
         except ConnectionError:
             self._halt()
             return
-        delay = REPORT_INTERVAL * (0.75 + 0.5 * random.random())
+        delay = self._report_interval() * (0.75 + 0.5 * random.random())
         self._report_timer = asyncio.get_running_loop().call_later(delay, self._report)
 
     def _sender_report(self) -> bytes:

@@ -1,13 +1,14 @@
 """Sends an avatar's voice: packets that were encoded before, and next to nothing in silence."""
 
 import asyncio
+from math import floor
 from typing import Final
 
 from engine.speech.opus import DTX_PACKET, silence_packets
 from engine.speech.sound import PACKET_MS, SAMPLE_RATE
 from engine.speech.speaker import Packet, Speaker
 from transport.webrtc.media_clock import MediaClock
-from transport.webrtc.rtp import RtpSender
+from transport.webrtc.rtp import REPORT_INTERVAL, RtpSender
 
 SILENCE_INTERVAL: Final = 0.4
 """Seconds between the packets of a long silence, as Opus has it (RFC 6716, 2.1.9)."""
@@ -15,8 +16,27 @@ SILENCE_INTERVAL: Final = 0.4
 TAIL_PACKETS: Final = 6
 """Packets of silence after speech: receivers that gather some packets get to its end at once."""
 
+BEAT: Final = 0.01
+"""Seconds: all streams' packets of sound leave at multiples of this, up to that much early.
+
+One waking of the loop then serves every stream, where each would wake it 50 times a second.
+Timestamps stay what they are, so neither sound nor picture moves.
+"""
+
+REPORT_INTERVAL_LATER: Final = 5.0
+"""Seconds between reports, as RFC 3550 (6.2) has it, once receivers know the time line."""
+
+_FIRST_REPORTS = 3
+_TIMER_ERROR = 0.001
+"""Timers count in milliseconds, and may be this early."""
+
 _SLOT = PACKET_MS / 1000
 _ROUNDING = 1e-6
+
+
+def next_beat(now: float) -> float:
+    """Return the end of the beat that a moment is in, in seconds on the same clock."""
+    return (floor((now + _TIMER_ERROR) / BEAT) + 1) * BEAT
 
 
 class SoundSender(RtpSender):
@@ -40,6 +60,7 @@ class SoundSender(RtpSender):
         self._running = False
         self._last = float("-inf")
         self._tail = 0
+        self._reports = 0
 
     @property
     def epoch(self) -> float | None:
@@ -82,17 +103,24 @@ class SoundSender(RtpSender):
 
     def _tick(self) -> None:
         self._cancel()
+        now = self._clock.now()
+        # Whatever is due before the next beat leaves now.
+        end = next_beat(now) - _ROUNDING
         try:
-            now = self._clock.now()
-            while (packet := self._speaker.advance(now)) is not None:
+            while (packet := self._speaker.advance(end)) is not None:
                 self.statistics.lateness.add(now - packet.at)
                 self._leave(packet)
                 self._tail = 0
-            self._be_silent(now)
+            self._be_silent(end)
         except ConnectionError:
             self._halt()
-        delay = max(0.0, self._due() - self._clock.now())
+        beat = next_beat(self._due()) - BEAT
+        delay = max(0.0, beat - self._clock.now())
         self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _report_interval(self) -> float:
+        self._reports += 1
+        return REPORT_INTERVAL if self._reports <= _FIRST_REPORTS else REPORT_INTERVAL_LATER
 
     def _due(self) -> float:
         """Return when there is something to send next."""

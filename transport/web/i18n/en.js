@@ -87,6 +87,8 @@ export const en = {
   "tabs.label": "View",
   "tabs.avatar": "Avatar",
   "tabs.camera": "Camera",
+  "tabs.studio": "Studio",
+  "tabs.pages": "Pages",
 
   "camera.own": "Your camera",
   "camera.processed": "Processed picture",

@@ -87,6 +87,8 @@ export const es = {
   "tabs.label": "Vista",
   "tabs.avatar": "Avatar",
   "tabs.camera": "Cámara",
+  "tabs.studio": "Estudio",
+  "tabs.pages": "Páginas",
 
   "camera.own": "Tu cámara",
   "camera.processed": "Imagen procesada",

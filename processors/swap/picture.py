@@ -24,6 +24,13 @@ class NoTargetFace(InvalidInput):
     """There is no face in the picture whose faces are to be swapped."""
 
 
+def no_target_face() -> NoTargetFace:
+    """That a picture has no face to be swapped."""
+    return NoTargetFace(
+        "There is no face in the target picture.", "Give one in which faces can be seen."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Swapped:
     """A face of the picture and what became of it.
@@ -80,9 +87,7 @@ class PictureSwapper:
         plan = plan_for(settings, chosen, self._models)
         found = find_faces(image, partial(self._models.detector, settings))
         if not found:
-            raise NoTargetFace(
-                "There is no face in the target picture.", "Give one in which faces can be seen."
-            )
+            raise no_target_face()
         tracked = self._numbered(image, found, settings)
         given = Casting().cast(tracked, plan.rules)
         jobs = [
@@ -120,16 +125,12 @@ class PictureSwapper:
         return [TrackedFace(number, face, True, 0) for number, face in enumerate(faces, 1)]
 
     def _enhance(self, jobs: Sequence[SwapJob], strength: float) -> None:
-        """One face after the other: the enhancer has one at a time."""
-        enhancer = self._models.enhancer(self._settings) if jobs else None
+        enhancer = self._models.enhancer(self._settings, ENHANCE_S) if jobs else None
         if enhancer is None:
             return
         enhancer.strength = strength
         try:
-            for job in jobs:
-                enhancer.apply([job])
-                enhancer.settle(ENHANCE_S)
-                enhancer.apply([job])
+            enhancer.apply(jobs)
         finally:
             enhancer.close()
 

@@ -1,0 +1,1 @@
+"""The server's side of jobs: the open queue, what comes in, what is there already, webhooks."""
