@@ -103,6 +103,8 @@ class SpeakingServer:
         self._channels: list[Any] = []
         self._tones: list[_Tone] = []
         self._sockets: list[web.WebSocketResponse] = []
+        self._admitting = asyncio.Event()
+        self._admitting.set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="speaking-server", daemon=True
@@ -136,8 +138,13 @@ class SpeakingServer:
             tone.loudness = loudness
 
     def drop(self) -> None:
-        """Lose the connection that was made last."""
+        """Lose the connection that was made last; the next one is made after ``admit``."""
+        self._loop.call_soon_threadsafe(self._admitting.clear)
         self._run(self._peers[-1].close())
+
+    def admit(self) -> None:
+        """Let pages connect again."""
+        self._loop.call_soon_threadsafe(self._admitting.set)
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
@@ -176,6 +183,7 @@ class SpeakingServer:
         return web.json_response({"status": "ok"})
 
     async def _create(self, request: web.Request) -> web.Response:
+        await self._admitting.wait()
         peer, tone = RTCPeerConnection(), _Tone()
         peer.addTrack(_Still(self._picture))
         if self.speech["enabled"]:

@@ -108,7 +108,7 @@ def test_a_picture_without_its_background(
     assert found[2, 2, 3] < 10
     assert found[32, 48, :3].tolist() == [20, 20, 220]
     assert 0.05 < made["values"]["share"] < 0.3
-    assert made["values"]["rung"] == "cpu"
+    assert made["values"]["rung"] == "full"
     assert read_recipe(out / "picture.png").generator == "remove_background"
     assert "numba" not in sys.modules
 

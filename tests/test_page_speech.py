@@ -292,6 +292,7 @@ def test_a_lost_connection_keeps_the_text_and_forgets_the_queue(
     status(browser, "idle")
     assert find(browser, "say-text").is_displayed()
     assert not find(browser, "say-send").is_enabled()
+    server.admit()
     wait_for(browser, "connected")
     assert find(browser, "say-text").get_property("value") == "Half a sent"
     find(browser, "say-send").click()

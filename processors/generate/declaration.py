@@ -27,6 +27,9 @@ Json = Mapping[str, Any]
 MediaKind = Literal["image", "video", "audio", "mask"]
 """A mask is an image whose white pixels are meant."""
 
+ContainerName = Literal["auto", "mp4", "mkv"]
+"""Of a video that is made; auto: MP4 if that can hold its tracks, else MKV."""
+
 OutputKind = Literal["image", "video", "audio", "mask", "subtitles", "data"]
 DeviceKind = Literal["cpu", "cuda"]
 Memory = Mapping[DeviceKind, int]
@@ -180,6 +183,17 @@ class Services:
     any_folder: bool = False
     memory: ModelMemory = field(default_factory=ModelMemory)
     generate: GenerateSettings = field(default_factory=GenerateSettings)
+
+    def determining(self) -> dict[str, Any]:
+        """Return the settings that change results, as JSON, for recipes."""
+        how = {"weights", "attention", "vae", "offload", "batch"}
+        prompts = self.generate.prompts
+        return {
+            "memory": self.memory.settings.model_dump(mode="json", include=how),
+            "magic": [prompts.magic_model, prompts.magic_tokens],
+            "provider": self.runtime.provider,
+            "processors": self.processors.model_dump(mode="json"),
+        }
 
 
 Run = Callable[[P, Inputs, Context], Result]

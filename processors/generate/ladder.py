@@ -14,6 +14,9 @@ from processors.models.memory_errors import (
 
 _log = logging.getLogger(__name__)
 
+FIRST_RUNG = "full"
+"""Name of the best rung of every ladder: nothing was given up."""
+
 S = TypeVar("S")
 R = TypeVar("R")
 

@@ -14,7 +14,7 @@ from engine.pipeline.model_settings import RuntimeSettings
 from processors.generate.cutout import Steady, clean, cover, over, soften
 from processors.generate.declaration import Context, Inputs, Result, Services
 from processors.generate.inputs import picture_size_of
-from processors.generate.ladder import Rung, climb
+from processors.generate.ladder import FIRST_RUNG, Rung, climb
 from processors.generate.picture_files import (
     Bytes,
     Picture,
@@ -255,8 +255,8 @@ def _rungs(settings: RuntimeSettings, context: Context) -> list[Rung[RuntimeSett
         wanted = wanted.model_copy(update=changes)
     device = _device(wanted)
     if device == CPU:
-        return [Rung(CPU, wanted)]
-    return [Rung(device, wanted), Rung(CPU, wanted.model_copy(update={"provider": "cpu"}))]
+        return [Rung(FIRST_RUNG, wanted)]
+    return [Rung(FIRST_RUNG, wanted), Rung(CPU, wanted.model_copy(update={"provider": "cpu"}))]
 
 
 def _device(settings: RuntimeSettings) -> str:

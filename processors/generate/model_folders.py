@@ -60,7 +60,7 @@ def model_hash(model: str, services: Services, fingerprints: Fingerprints) -> st
     library = services.library
     if model not in library.catalog:
         folder = model_folder(model, services, "the model's files")
-        return fingerprints.of_files(path for path in folder.iterdir() if path.is_file())
+        return fingerprints.of_folder(folder)
     files = library.catalog[model].files
     paths = {file.name: library.where(file) for file in files}
     missing = [name for name, path in paths.items() if path is None]

@@ -51,6 +51,8 @@ class Recipe(BaseModel):
         threads: CPU threads.
         code: Version of this program's sources, from ``code_version``.
         libraries: Versions of the installed libraries that compute.
+        settings: Those of the program that change results.
+        rung: Which rung of the generator's ladder ran, if it was not the first.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -63,6 +65,8 @@ class Recipe(BaseModel):
     threads: int = 0
     code: str = ""
     libraries: dict[str, str] = {}
+    settings: dict[str, Any] = {}
+    rung: str = ""
 
     @property
     def key(self) -> str:
@@ -92,9 +96,21 @@ class Fingerprints:
         self._known[path] = (state, found)
         return found
 
+    def of_folder(self, folder: Path) -> str:
+        """Return one hash for all files in a folder and those below it, with their places."""
+        paths = {
+            path.relative_to(folder).as_posix(): path
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+        return self._of(paths)
+
     def of_files(self, paths: Iterable[Path]) -> str:
         """Return one hash for files with their names, in whatever order; one file's is its own."""
-        found = {path.name: self.of_file(path) for path in paths}
+        return self._of({path.name: path for path in paths})
+
+    def _of(self, paths: Mapping[str, Path]) -> str:
+        found = {name: self.of_file(path) for name, path in paths.items()}
         if len(found) == 1:
             return next(iter(found.values()))
         return hashlib.sha256(canonical(found).encode()).hexdigest()

@@ -8,9 +8,18 @@ from typing import Any, Protocol
 
 from engine.errors import AvatarServerError, NotFound
 from engine.jobs.errors import JobFailed
-from processors.generate.declaration import Context, Generator, Inputs, Parameters, Run, Services
+from processors.generate.declaration import (
+    Context,
+    Generator,
+    Inputs,
+    Parameters,
+    Result,
+    Run,
+    Services,
+)
 from processors.generate.inpaint import INPAINT
 from processors.generate.inputs import check_inputs
+from processors.generate.ladder import FIRST_RUNG
 from processors.generate.model_folders import model_hash
 from processors.generate.recipe import (
     Fingerprints,
@@ -27,6 +36,8 @@ from processors.generate.subtitles import SUBTITLES
 from processors.generate.swap_faces import SWAP_FACES
 from processors.generate.text_to_image import TEXT_TO_IMAGE
 from processors.generate.upscale import UPSCALE
+from processors.models.memory_devices import settle
+from processors.models.memory_errors import forget
 
 _ALL: tuple[Generator[Any], ...] = (
     SUBTITLES,
@@ -107,6 +118,7 @@ def make_recipe(
         threads=threads,
         code=code_version(),
         libraries=library_versions(),
+        settings=services.determining(),
     )
 
 
@@ -176,15 +188,28 @@ class LoadedGenerator:
             place.threads,
         )
         context.record(recipe.model_dump(mode="json"), recipe.key)
-        try:
-            result = self._run(valid, inputs, context)
-        except generator.retryable as error:
-            hint = error.hint if isinstance(error, AvatarServerError) else ""
-            text = error.description if isinstance(error, AvatarServerError) else str(error)
-            raise JobFailed(text, hint, retryable=True) from error
+        result = self._result(valid, inputs, context)
+        rung = str(result.values.get("rung", ""))
+        if rung not in ("", FIRST_RUNG):
+            # Made differently, as memory ran out: not what the same job gives at another time.
+            recipe = recipe.model_copy(update={"rung": rung})
+            context.record(recipe.model_dump(mode="json"), recipe.key)
         for path in (path for paths in result.files.values() for path in paths):
             write_recipe(path, recipe.model_dump(mode="json"))
         return {
             "files": {name: [path.name for path in paths] for name, paths in result.files.items()},
             "values": dict(result.values),
         }
+
+    def _result(self, params: Parameters, inputs: Inputs, context: JobContext) -> Result:
+        try:
+            return self._run(params, inputs, context)
+        except BaseException as error:
+            # Also of a cancelled job: its memory must not wait for the next one.
+            forget(error)
+            settle()
+            if not isinstance(error, self.generator.retryable):
+                raise
+            hint = error.hint if isinstance(error, AvatarServerError) else ""
+            text = error.description if isinstance(error, AvatarServerError) else str(error)
+            raise JobFailed(text, hint, retryable=True) from error

@@ -13,9 +13,9 @@ from av.subtitles.subtitle import SubtitleSet
 
 from engine.clips.opening import opened
 from engine.speech.captions import Cue
+from processors.generate.declaration import ContainerName
 from processors.generate.subtitle_files import Transcript, ass_text, milliseconds
 from processors.generate.tracks import (
-    ContainerName,
     TrackCopy,
     choose_container,
     create,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from processors.generate.declaration import (
+    ContainerName,
     Generator,
     Input,
     Inputs,
@@ -111,7 +112,7 @@ class SubtitleParameters(Parameters):
         "none",
         description="Make a video, too: soft adds a track that players can show, burnt draws them.",
     )
-    container: Literal["auto", "mp4", "mkv"] = Field(
+    container: ContainerName = Field(
         "auto", description="Of the video; auto: MP4 if that can hold its tracks, else MKV."
     )
     crf: int = Field(

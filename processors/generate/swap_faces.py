@@ -18,7 +18,6 @@ from processors.generate.declaration import (
 from processors.generate.inputs import picture_size_of
 from processors.generate.swap_memory import swap_memory
 from processors.generate.swap_options import SwapOptions, swap_models, with_settings
-from processors.generate.tracks import display_size
 from processors.generate.video_output import VideoOutput
 
 _FACES = "Faces"
@@ -49,6 +48,8 @@ SwapFacesParameters = with_settings(SwapFacesBase, "SwapFacesParameters")
 
 def frame_size(path: Path) -> tuple[int, int] | None:
     """Return width and height of a picture or video as it is seen; None: it has none."""
+    from processors.generate.tracks import display_size
+
     return picture_size_of(path) or display_size(path)
 
 

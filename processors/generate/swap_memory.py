@@ -8,7 +8,7 @@ from typing import Final
 from engine.pipeline.model_settings import RuntimeSettings
 from engine.pipeline.swap_settings import FaceSwapSettings
 from processors.generate.declaration import Context, Memory, Place, Services
-from processors.generate.ladder import Rung
+from processors.generate.ladder import FIRST_RUNG, Rung
 from processors.generate.swap_options import built_in_models, swap_models
 from processors.models.memory import ModelSpec
 from processors.models.memory_devices import CPU, resolve
@@ -47,7 +47,7 @@ class Way:
 
 def ways(batch_size: int, settings: FaceSwapSettings, place: Place) -> list[Rung[Way]]:
     """Return ways to swap that need less and less memory."""
-    found = [Rung("full", Way(batch_size, settings.most_tiles))]
+    found = [Rung(FIRST_RUNG, Way(batch_size, settings.most_tiles))]
     if batch_size > 1 or settings.model != WARP:
         found.append(Rung("one at a time", Way(1, 1)))
     if place.device != CPU and onnx_models(settings):

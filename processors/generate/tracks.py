@@ -15,8 +15,8 @@ from av.video.stream import VideoStream
 from engine.clips.opening import decode_frames, opened, stream_pixel_aspect
 from engine.clips.orientation import Orientation
 from engine.errors import ClipError, InvalidInput
+from processors.generate.declaration import ContainerName
 
-ContainerName = Literal["auto", "mp4", "mkv"]
 FileKind = Literal["mp4", "mkv", "webm", "mov"]
 
 _MP4_VIDEO = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mjpeg"})

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from processors.generate.declaration import (
+    ContainerName,
     Generator,
     Input,
     Inputs,
@@ -15,7 +16,6 @@ from processors.generate.declaration import (
     Services,
     form,
 )
-from processors.generate.tracks import ContainerName
 
 WITH_DENOISE = "realesr_general_x4v3"
 WITHOUT_DENOISE = "realesr_general_wdn_x4v3"

@@ -17,7 +17,7 @@ from engine.media.colours import Colours
 from processors.generate.declaration import Context, Inputs, Result, Services
 from processors.generate.diffusion.libraries import reproducible, resolve_device
 from processors.generate.inputs import picture_size_of
-from processors.generate.ladder import Rung, climb
+from processors.generate.ladder import FIRST_RUNG, Rung, climb
 from processors.generate.model_files import model_file
 from processors.generate.picture_files import Bytes, Picture, read_picture, write_png
 from processors.generate.recipe import tags
@@ -123,7 +123,7 @@ class Upscaler:
                 return _video(enlarger, source, params, context)
 
         ways = ladder(params, resolve_device(torch, context.place.device))
-        rungs = [Rung(way.name, way) for way in ways]
+        rungs = [Rung(way.name if fallen else FIRST_RUNG, way) for fallen, way in enumerate(ways)]
         result, rung = climb(rungs, attempt, self._services.memory, context)
         context.progress(1.0, "Done")
         return Result(result.files, {**result.values, "rung": rung.name})

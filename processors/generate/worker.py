@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from engine.pipeline.generate_settings import GenerateSettings
 from engine.pipeline.memory_settings import MemorySettings
 from engine.pipeline.model_settings import RuntimeSettings
 from engine.pipeline.settings import ProcessorSettings
@@ -26,6 +27,7 @@ class WorkerOptions(BaseModel):
         runtime: What runs ONNX models.
         processors: The processors' settings.
         memory: Budgets of devices.
+        generate: The section ``generate``.
         reports: Folder where processes say what they hold; None: this one is alone.
     """
 
@@ -36,6 +38,7 @@ class WorkerOptions(BaseModel):
     runtime: RuntimeSettings = RuntimeSettings()
     processors: ProcessorSettings = ProcessorSettings()
     memory: MemorySettings = MemorySettings()
+    generate: GenerateSettings = GenerateSettings()
     reports: Path | None = None
 
 
@@ -46,6 +49,7 @@ def worker_options(
     processors: ProcessorSettings,
     memory: MemorySettings | None = None,
     reports: Path | None = None,
+    generate: GenerateSettings | None = None,
 ) -> dict[str, Any]:
     """Return the options for ``make``, as JSON; relative folders become absolute."""
     return WorkerOptions(
@@ -54,6 +58,7 @@ def worker_options(
         runtime=runtime,
         processors=processors,
         memory=memory or MemorySettings(),
+        generate=generate or GenerateSettings(),
         reports=None if reports is None else reports.absolute(),
     ).model_dump(mode="json")
 
@@ -71,4 +76,6 @@ def make(place: Place, options: Mapping[str, Any]) -> LoadedGenerators:
         memory = ModelMemory(given.memory)
     else:
         memory = open_memory(given.memory, given.reports, f"worker on {place.device}")
-    return LoadedGenerators(Services(library, given.runtime, given.processors, memory=memory))
+    return LoadedGenerators(
+        Services(library, given.runtime, given.processors, memory=memory, generate=given.generate)
+    )

@@ -29,7 +29,7 @@ from processors.models.contracts import CONTRACTS
 from processors.models.files import ModelNotFound
 from processors.models.library import ModelLibrary
 from processors.models.rewrite import Rewriter
-from processors.models.runtime import Runtime
+from processors.models.runtime import Pins, Runtime
 from processors.models.session import OnnxSession
 from processors.swap.adapter import GHOST_256, ModelSwap
 from processors.swap.backend import SwapBackend
@@ -61,14 +61,20 @@ class SwapModels:
         library: Where models are, and which may be used.
         runtime: What runs them.
         enhance_wait_s: See ``Enhancer``; for pictures and files that may take their time.
+        pins: Where what is open is counted as in use; None: nowhere.
     """
 
     def __init__(
-        self, library: ModelLibrary, runtime: RuntimeSettings, enhance_wait_s: float = 0.0
+        self,
+        library: ModelLibrary,
+        runtime: RuntimeSettings,
+        enhance_wait_s: float = 0.0,
+        pins: Pins | None = None,
     ) -> None:
         self._library = library
         self._enhance_wait_s = enhance_wait_s
         self._settings = runtime
+        self._pins = pins
         self._runtime: Runtime | None = None
         self._open: WeakValueDictionary[str, OnnxSession] = WeakValueDictionary()
         self._lock = threading.Lock()
@@ -248,7 +254,7 @@ class SwapModels:
 
     def _opened(self, name: str, batched: bool) -> OnnxSession:
         if self._runtime is None:
-            self._runtime = Runtime(self._settings)
+            self._runtime = Runtime(self._settings, pins=self._pins)
         path = self._library.paths(name)[0]
         contract = CONTRACTS[self._library.catalog[name].contract]
         if batched:

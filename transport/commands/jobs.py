@@ -20,10 +20,11 @@ from engine.clock import Clock, monotonic
 from engine.errors import SettingsError
 from engine.jobs.eta import Eta
 from engine.settings import Settings
-from processors.generate.declaration import BadParameters, Generator, Services
+from processors.generate.declaration import BadParameters, Generator
 from processors.generate.flags import add_flags, inputs_of, params_of
 from processors.generate.registry import LoadedGenerators, find_generator, generators
-from transport.commands.configuration import library_of, load_settings, start_logging
+from transport.commands.configuration import load_settings, start_logging
+from transport.commands.side_jobs import services_of
 from transport.commands.terminal import say
 
 
@@ -117,9 +118,7 @@ def run_directly(
     Returns:
         The files, in the order of the generator's outputs.
     """
-    services = Services(
-        library_of(settings), settings.runtime, settings.processors, any_folder=True
-    )
+    services = services_of(settings, any_folder=True)
     folder = out if out.is_dir() else out.parent
     # Beside the target, so that moving is renaming, and a full disk is noticed where it is.
     made_in = Path(tempfile.mkdtemp(prefix=".job-", dir=folder))

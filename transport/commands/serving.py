@@ -18,6 +18,7 @@ from engine.errors import SettingsError
 from engine.pipeline.protocols import Processor
 from engine.pipeline.statistics import Statistics
 from engine.settings import Settings
+from processors.models.runtime import Pins
 from processors.registry import ProcessorContext, processor_factories
 from processors.swap.control import SwapControl
 from processors.swap.models import SwapModels
@@ -27,7 +28,7 @@ from transport.commands.configuration import (
     load_settings,
     start_logging,
 )
-from transport.commands.side_jobs import job_room
+from transport.commands.side_jobs import job_room, live_pins
 from transport.commands.speech import speech_tools
 from transport.http.app import make_app
 from transport.http.version import VERSION
@@ -88,12 +89,14 @@ async def _serve(settings: Settings, body: Callable[[Parts], Awaitable[None]]) -
     library = AvatarLibrary(
         settings.avatars, _ProgressLog(), settings.motion, known_face_model(settings)
     )
+    pins = live_pins(settings)
+    models = swap_models(settings, pins)
     processed = ProcessedStreams(
         settings.live,
         settings.pipeline,
         lambda s: factories(settings, s),
         library,
-        swaps=SwapDesk(settings.processors.face_swap, settings.pictures, swap_models(settings)),
+        swaps=SwapDesk(settings.processors.face_swap, settings.pictures, models),
     )
     wait = settings.avatars.compile_wait
     studio = SpeechStudio(settings.speech, speech_tools(settings.speech, os.environ))
@@ -122,11 +125,12 @@ async def _serve(settings: Settings, body: Callable[[Parts], Awaitable[None]]) -
         await body(Parts(address, processed, advice))
     finally:
         await runner.cleanup()
+        pins.close()
 
 
-def swap_models(settings: Settings) -> SwapModels:
+def swap_models(settings: Settings, pins: Pins | None = None) -> SwapModels:
     """Return what opens the models of the face swap, for all streams of a server."""
-    return SwapModels(library_of(settings), settings.runtime)
+    return SwapModels(library_of(settings), settings.runtime, pins=pins)
 
 
 def factories(

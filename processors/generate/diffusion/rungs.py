@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from engine.pipeline.memory_settings import MemorySettings
-from processors.generate.ladder import Rung
+from processors.generate.ladder import FIRST_RUNG, Rung
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def _rungs(
         tiled=settings.vae == "tiled",
         offload=settings.offload if on_gpu and settings.offload != "auto" else "none",
     )
-    yield Rung("full", way)
+    yield Rung(FIRST_RUNG, way)
     if settings.attention == "auto":
         way = replace(way, sliced=True)
         yield Rung("sliced attention", way)

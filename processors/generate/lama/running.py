@@ -11,7 +11,7 @@ from engine.errors import MissingDependency
 from engine.pipeline.frame import Image
 from processors.generate.declaration import Context, Inputs, Result, Services, several
 from processors.generate.diffusion.libraries import reproducible, resolve_device
-from processors.generate.ladder import Rung, climb
+from processors.generate.ladder import FIRST_RUNG, Rung, climb
 from processors.generate.lama.filling import filled
 from processors.generate.lama.loading import LamaFile, LamaModel, find_lama, load_lama
 from processors.generate.lama.masks import Mask, MaskUnusable, grown, read_mask
@@ -172,7 +172,7 @@ class RemoveRunner:
 
 
 def _rungs(device: str, longest: int) -> list[Rung[_Way]]:
-    rungs = [Rung("full", _Way(device, longest))]
+    rungs = [Rung(FIRST_RUNG, _Way(device, longest))]
     if longest // 2 >= _LEAST_SIDE:
         rungs.append(Rung("half_resolution", _Way(device, longest // 2)))
     if device != "cpu":

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from engine.pipeline.frame import Image
 from processors.generate.declaration import Context, Services
 from processors.generate.diffusion.libraries import reproducible, resolve_device
-from processors.generate.ladder import Rung, climb
+from processors.generate.ladder import FIRST_RUNG, Rung, climb
 from processors.generate.picture_files import read_picture
 from processors.generate.segmenting.checkpoints import Checkpoint, find_checkpoint
 from processors.generate.segmenting.embeddings import Embedding, EmbeddingCache
@@ -155,7 +155,7 @@ class Segmenter:
 
 
 def _rungs(device: str) -> list[Rung[_Way]]:
-    rungs = [Rung("full", _Way(device))]
+    rungs = [Rung(FIRST_RUNG, _Way(device))]
     if device != "cpu":
         rungs += [Rung("half_precision", _Way(device, half=True)), Rung("cpu", _Way("cpu"))]
     return rungs
