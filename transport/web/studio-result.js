@@ -99,7 +99,7 @@ export function stateWords(job) {
   if (isPending(job) && message) parts.push(message);
   if (cached) parts.push(t("job.cached"));
   else if (state === "done" && run_s !== null) parts.push(duration(run_s));
-  if (rung) parts.push(t("job.rung", { rung }));
+  if (rung && rung !== "full") parts.push(t("job.rung", { rung }));
   return parts.join(" · ");
 }
 
