@@ -49,10 +49,12 @@ venv-dev:
 	$(make_venv) requirements-dev.txt
 
 # Programs that some tests use. Without them those tests say why they are skipped.
+# Debian keeps PostgreSQL's server out of PATH.
+postgres_path = $(subst $(empty) $(empty),:,$(wildcard /usr/lib/postgresql/*/bin))
 test-tools:
-	@missing=; \
+	@missing=; PATH="$$PATH:$(postgres_path)"; \
 	for tool in chromium:chromium chromedriver:chromium-driver espeak-ng:espeak-ng shellcheck:shellcheck Xvfb:xvfb xdotool:xdotool \
-	    systemd-analyze:systemd; do \
+	    systemd-analyze:systemd redis-server:redis-server postgres:postgresql; do \
 	    command -v "$${tool%%:*}" >/dev/null || missing="$$missing $${tool##*:}"; \
 	done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \

@@ -20,7 +20,7 @@ from engine.settings import Settings
 
 ENVIRONMENT_PREFIX = "AVATAR_"
 
-_SECRETS = ("tokens", "credential", "openai_key", "database", "secret")
+_SECRETS = ("tokens", "credential", "openai_key", "database", "broker", "secret")
 """Parts of keys whose values are never shown."""
 
 KeyPath = tuple[str, ...]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from tests.jobs_parts import Bench, bench, postgres_server
+from tests.cluster_services import RedisServer, postgres_server, redis_server
+from tests.jobs_parts import Bench, bench
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def memory(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL database."""
     place = tmp_path_factory.mktemp("postgres")
@@ -53,6 +54,13 @@ def bare_postgres(postgres: str) -> str:
         connection.exec_driver_sql("CREATE SCHEMA public")
     engine.dispose()
     return postgres
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A running Redis server, empty."""
+    with redis_server(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,15 +1,9 @@
-"""Clocks that tests turn, an open queue on them, and a PostgreSQL server of their own."""
+"""Clocks that tests turn, and an open queue on them."""
 
-import os
-import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from engine.jobs.attempt import Lease
 from engine.jobs.clocks import Clocks
@@ -79,50 +73,3 @@ def bench(folder: Path, **values: Any) -> Iterator[Bench]:
     clocks = TestClocks()
     with open_jobs(settings(folder, **values), clocks.clocks()) as opened:
         yield Bench(opened, clocks)
-
-
-@contextmanager
-def postgres_server(folder: Path) -> Iterator[str]:
-    """Run a PostgreSQL server with an empty database; yield its URL. Skips where there is none."""
-    pytest.importorskip("psycopg", reason="the driver psycopg is not installed")
-    programs = _postgres_programs()
-    # It refuses to run as root.
-    account: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
-    data = folder / "pg"
-    data.mkdir()
-    if account:
-        shutil.chown(data, **account)
-    make = [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync"]
-    make += ["-E", "UTF8", "--locale=C"]
-    subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd="/", **account)
-    # A socket's path may have about 100 characters, so it can't lie in a deep folder; the port is
-    # only a part of its name. Errors of clients are not logged, so the pipe never fills.
-    socket = ["-k", "/tmp", "-c", "listen_addresses=", "-c", f"port={_port(data)}"]
-    # Nothing has to outlive a power failure here.
-    fast = ["-c", "fsync=off", "-c", "log_min_messages=log"]
-    run = [programs / "postgres", "-D", data, *socket, *fast]
-    server = subprocess.Popen(run, stderr=subprocess.PIPE, text=True, cwd="/", **account)
-    assert server.stderr is not None
-    try:
-        for line in server.stderr:
-            if "ready to accept connections" in line:
-                break
-        yield f"postgresql+psycopg://postgres@/postgres?host=/tmp&port={_port(data)}"
-    finally:
-        server.send_signal(signal.SIGQUIT)
-        server.wait(30)
-        server.stderr.close()
-
-
-def _port(data: Path) -> int:
-    return 20_000 + data.stat().st_ino % 40_000
-
-
-def _postgres_programs() -> Path:
-    found = shutil.which("initdb")
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    candidates = [Path(found).resolve().parent] if found else []
-    for folder in [*candidates, *folders]:
-        if (folder / "initdb").exists() and (folder / "postgres").exists():
-            return folder
-    pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")

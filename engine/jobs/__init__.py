@@ -18,6 +18,8 @@ who takes part, in whatever process, only reads it and changes it in short trans
 ``events``          Feeds subscribers with what happens to a job, in whichever process it happens.
 ``caching``         Results that are there already; ``machine`` says where they hold.
 ``notices``         Who is to be called when a job has ended.
+``broker``          Tells workers on other machines of jobs, by Celery: ``announcing`` is the
+                    server's side of it, ``broker_worker`` the worker's.
 ``cleaning``        Removes old jobs and their files.
 ``live``            Lets jobs wait while live streams are late.
 ==================  ==============================================================================

@@ -1,9 +1,10 @@
 """The settings of side jobs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 _ListOfText = Annotated[
     tuple[str, ...],
@@ -78,6 +79,17 @@ class JobSettings(BaseModel):
     database: str = Field(
         "",
         description="PostgreSQL, e.g. postgresql+psycopg://user:password@host/name; empty: SQLite.",
+    )
+    broker: str = Field(
+        "",
+        description="Redis that tells workers on other machines of jobs, by Celery, e.g. "
+        "redis://:password@host:6379/0 (rediss: TLS); needs database; empty: workers only look.",
+    )
+    broker_look_s: float = Field(
+        1.0,
+        gt=0,
+        le=60,
+        description="How often idle workers look for jobs that the broker did not tell them of.",
     )
     busy_s: float = Field(
         5.0, gt=0, le=60, description="How long to wait for a database that is locked."
@@ -160,3 +172,22 @@ class JobSettings(BaseModel):
     max_yield_s: float = Field(
         2.0, ge=0, le=600, description="Longest wait for live streams between two steps of a job."
     )
+
+    @field_validator("broker")
+    @classmethod
+    def _broker_is_an_address(cls, url: str) -> str:
+        # The message must not have the address, which may have a password.
+        try:
+            parts = urlsplit(url)
+            right = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
+        except ValueError:
+            right = False
+        if url and not right:
+            raise ValueError("must be like redis://:password@host:6379/0")
+        return url
+
+    @model_validator(mode="after")
+    def _machines_share_a_database(self) -> Self:
+        if self.broker and not self.database:
+            raise ValueError("broker needs database: several machines cannot share a SQLite file")
+        return self

@@ -22,6 +22,8 @@ from io import FileIO
 from typing import Any, cast
 
 from engine.errors import AvatarServerError, SettingsError, Unavailable
+from engine.jobs.broker import BrokerLink
+from engine.jobs.broker_worker import Listener
 from engine.jobs.clocks import system_clocks
 from engine.jobs.context import Place
 from engine.jobs.errors import LeaseLost
@@ -130,6 +132,15 @@ class Worker:
             live,
         )
         self._stop = threading.Event()
+        self._listener: Listener | None = None
+        if settings.broker:
+            self._listener = Listener(
+                BrokerLink(settings.broker),
+                self._stop,
+                clocks.monotonic,
+                settings.broker_look_s,
+                settings.poll_s,
+            )
 
     def start(self) -> None:
         """Start the thread that keeps leases, with the priority of the caller."""
@@ -163,9 +174,17 @@ class Worker:
                 # Its models go with it. Who started it starts another when there is a job.
                 break
             else:
-                self._stop.wait(self._order.settings.poll_s)
+                self._wait()
         self._heartbeat.close()
+        if self._listener is not None:
+            self._listener.close()
         return int(self._heartbeat.failed)
+
+    def _wait(self) -> None:
+        if self._listener is not None:
+            self._listener.wait()
+        else:
+            self._stop.wait(self._order.settings.poll_s)
 
     def stop(self) -> None:
         """Have the present job given back at its next step, and take no other."""

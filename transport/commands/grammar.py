@@ -177,6 +177,11 @@ def _worker(parser: argparse.ArgumentParser) -> None:
         help="cuda:0, cuda:1, cpu or auto (the first GPU, else the CPU); may be repeated, for one "
         "worker process each (default: jobs.devices)",
     )
+    parser.add_argument(
+        "--broker",
+        action="store_true",
+        help="keep the workers running, with their models; jobs.broker tells them of jobs",
+    )
     parser.add_argument("--log-level", default=argparse.SUPPRESS, help="debug, info, warning...")
 
 

@@ -19,7 +19,7 @@ def work(options: argparse.Namespace) -> int:
     Any number of workers, on this machine or on others that share the database and the folder of
     jobs, take jobs from one queue. Each job is done by one of them.
     """
-    settings = chosen(load_settings(options), options.device)
+    settings = chosen(load_settings(options), options.device, options.broker)
     start_logging(settings)
     # Only here, as the store's library is heavy.
     from engine.jobs.opening import open_jobs
@@ -42,15 +42,28 @@ def work(options: argparse.Namespace) -> int:
     return 0
 
 
-def chosen(settings: Settings, devices: list[str] | None) -> Settings:
-    """Return settings with the devices of the command line, if there are any.
+def chosen(settings: Settings, devices: list[str] | None, broker: bool = False) -> Settings:
+    """Return settings with what the command line says.
+
+    Args:
+        settings: As loaded.
+        devices: Where to work; None or none: as the settings say.
+        broker: Keep the workers, told of jobs by the broker, instead of starting them when a look
+            into the store finds one.
 
     Raises:
-        SettingsError: Nobody would work.
+        SettingsError: Nobody would work, or there is no broker.
     """
     jobs = settings.jobs
     if devices:
         jobs = jobs.model_copy(update={"devices": tuple(devices)})
     if not jobs.devices:
         raise SettingsError("jobs.devices is empty.", "Name one: --device auto")
+    if broker and not jobs.broker:
+        raise SettingsError(
+            "--broker needs the setting jobs.broker.",
+            "Write e.g. redis://:password@host:6379/0, the same as the server has.",
+        )
+    if broker:
+        jobs = jobs.model_copy(update={"worker_idle_s": 0.0})
     return settings.model_copy(update={"jobs": jobs})

@@ -6,6 +6,8 @@ Importing this brings SQLAlchemy, so only ``desk`` does it, in a thread and afte
 import logging
 from contextlib import ExitStack
 
+from engine.jobs.announcing import Announcer
+from engine.jobs.broker import BrokerLink
 from engine.jobs.errors import LiveSignalRefused
 from engine.jobs.events import JobFeed
 from engine.jobs.live import LiveSignal, signal_path
@@ -38,6 +40,10 @@ class Backend:
             self.feed = JobFeed(self.jobs)
             self.feed.start()
             stack.callback(self.feed.close)
+            chosen = self.jobs.settings
+            if chosen.broker:
+                link = BrokerLink(chosen.broker)
+                stack.enter_context(Announcer(self.jobs.store, link, chosen.poll_s))
             self.submitter = stack.enter_context(Submitter(self.jobs.queue))
             self.supervisor = Supervisor(self.jobs, registry, options, log_level)
             self.supervisor.start()
