@@ -23,7 +23,7 @@ run: venv ## start the server; ARGS="--port 9000" passes arguments on
 
 test: venv-dev test-tools ## check the code and run the tests; ARGS="-k player" chooses some
 	@$(MAKE) --no-print-directory lint
-	$(python) -m pytest $(ARGS)
+	$(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: venv-dev test-tools ## measure; ARGS="--help" shows what there is
 	@$(python) -m tests.benchmarks $(ARGS)

@@ -19,6 +19,16 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 _LASTING_THREADS = ("asyncio_",)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that parallel runs end together."""
+    slow = {
+        item.path
+        for item in items
+        if any(item.get_closest_marker(name) for name in ("browser", "install"))
+    }
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def media() -> Path:
     """The folder of real clips, faces and speech beside the checkout."""

@@ -77,16 +77,20 @@ signal.pause()
 """
 
     async def scene() -> None:
+        me = psutil.Process()
+        others = set(me.children(recursive=True))
         child = await child_of(code, "")
-        assert await child.read() == b"ready"
-        family = psutil.Process().children(recursive=True)
-        assert len(family) == 2
-        ends = [os.pidfd_open(process.pid) for process in family]
+        ends: list[int] = []
         try:
+            assert await child.read() == b"ready"
+            family = set(me.children(recursive=True)) - others
+            assert len(family) == 2
+            ends = [os.pidfd_open(process.pid) for process in family]
             await child.close()
             for end in ends:
                 assert select.select([end], [], [], 10)[0]
         finally:
+            await child.close()
             for end in ends:
                 os.close(end)
 
