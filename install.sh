@@ -9,7 +9,7 @@ readonly UNIT_FILE=/etc/systemd/system/avatar-server.service
 readonly MIN_PYTHON=3.11
 readonly DATA_FOLDERS=(videos models logs cache jobs)
 readonly CODE=(server.py engine capture processors transport requirements.txt requirements-ai.txt
-    requirements-ai-nodeps.txt install.sh avatar-server.service)
+    requirements-ai-nodeps.txt requirements-cluster.txt install.sh avatar-server.service)
 readonly VENV_MIB=900 CODE_MIB=50
 # With the model stack, by the build of torch.
 readonly AI_CPU_MIB=3500 AI_CUDA_MIB=11000

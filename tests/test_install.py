@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 UNIT = ROOT / "avatar-server.service"
 SOURCES = (
     *("server.py", "config.yaml", "requirements.txt", "requirements-ai.txt"),
-    *("requirements-ai-nodeps.txt", "install.sh", "avatar-server.service"),
+    *("requirements-ai-nodeps.txt", "requirements-cluster.txt"),
+    *("install.sh", "avatar-server.service"),
     *("engine", "capture", "processors", "transport", "videos/demo"),
 )
 
@@ -128,7 +129,8 @@ def test_only_what_runs_is_installed(checkout: Path, prefix: Path) -> None:
     install(checkout, prefix)
     assert {path.name for path in prefix.iterdir()} == {
         *("server.py", "config.yaml", "requirements.txt", "requirements-ai.txt"),
-        *("requirements-ai-nodeps.txt", "install.sh", "avatar-server.service"),
+        *("requirements-ai-nodeps.txt", "requirements-cluster.txt"),
+        *("install.sh", "avatar-server.service"),
         *("engine", "capture", "processors", "transport"),
         *("videos", "models", "logs", "cache", "jobs", "venv", ".installed"),
     }
