@@ -2,19 +2,12 @@
 
 import asyncio
 import random
-import selectors
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 from unittest import mock
 
-from aiortc.rtcrtpparameters import (
-    RTCRtcpParameters,
-    RTCRtpCodecParameters,
-    RTCRtpSendParameters,
-)
 from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
 
 from engine.avatar.cuts import CutWalk
@@ -25,42 +18,17 @@ from engine.speech.speaker import SPEAKING_STATE, Speaker
 from engine.speech.utterance import Utterance
 from tests.benchmarks.speech_senses import Reports
 from tests.benchmarks.table import Row
+from tests.fake_time import FakeTimeLoop, Skipping, connect
 from tests.fakes import bare_pack
 from transport.webrtc import internals
 from transport.webrtc.media_clock import MediaClock
 from transport.webrtc.played import PlayedSender
-from transport.webrtc.rtp import VIDEO_CLOCK_RATE, RtpSender
+from transport.webrtc.rtp import VIDEO_CLOCK_RATE
 from transport.webrtc.sound import SoundSender
 
 NTSC = Fraction(30_000, 1001)
-_LATEST = 0.004
 _VOICE_PACKETS = 50
 _QUIET, _VOICE, _MOVING, _RESTING = b"quiet", b"voice", b"moving", b"resting"
-
-
-class _Skipping(selectors.DefaultSelector):
-    """Waits for nothing: time passes at once, and each timer is late by chance."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.now = 1000.0
-        self._chance = random.Random(seed)
-
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout:
-            self.now += timeout + self._chance.uniform(0, _LATEST)
-        return super().select(0)
-
-
-class _FakeTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop whose timers run on the selector's clock."""
-
-    def __init__(self, selector: _Skipping) -> None:
-        super().__init__(selector)
-        self.clock = selector
-
-    def time(self) -> float:
-        return self.clock.now
 
 
 class _Wire:
@@ -72,7 +40,7 @@ class _Wire:
         awaited: Beginning of the payload whose time is wanted.
     """
 
-    def __init__(self, clock: _Skipping, clock_rate: int, awaited: bytes) -> None:
+    def __init__(self, clock: Skipping, clock_rate: int, awaited: bytes) -> None:
         self._clock = clock
         self._awaited = awaited
         self._waiting = False
@@ -115,7 +83,7 @@ class _Run:
 def run(quick: bool = False) -> list[Row]:
     """Let a stream at 29.97 pictures per second speak once a minute."""
     hours = 1 if quick else 24
-    loop = _FakeTimeLoop(_Skipping(1))
+    loop = FakeTimeLoop(Skipping(1))
     try:
         runs = loop.run_until_complete(_day(loop, hours))
     finally:
@@ -123,15 +91,15 @@ def run(quick: bool = False) -> list[Row]:
     return _rows(runs, hours)
 
 
-async def _day(loop: _FakeTimeLoop, hours: int) -> list[_Run]:
+async def _day(loop: FakeTimeLoop, hours: int) -> list[_Run]:
     clock = MediaClock(loop.time)
     speaker = Speaker(600, lambda event: None)
     sound = SoundSender(speaker, clock)
     picture = _picture_sender(clock, sound, speaker)
     pictures = _Wire(loop.clock, VIDEO_CLOCK_RATE, _MOVING)
     sounds = _Wire(loop.clock, SAMPLE_RATE, _VOICE)
-    await _connect(sound, sounds, "opus", SAMPLE_RATE)
-    await _connect(picture, pictures, "H264", VIDEO_CLOCK_RATE)
+    await connect(sound, sounds, "opus", SAMPLE_RATE)
+    await connect(picture, pictures, "H264", VIDEO_CLOCK_RATE)
     epoch = clock.start()
     began = clock.ntp(epoch) / (1 << 32)
     chance = random.Random(2)
@@ -178,20 +146,6 @@ def _picture_sender(clock: MediaClock, sound: SoundSender, speaker: Speaker) -> 
         return player
 
     return PlayedSender(lambda codec: payloads, make_player, clock, lambda *_: None, speaker.follow)
-
-
-async def _connect(sender: RtpSender, wire: _Wire, codec: str, rate: int) -> None:
-    """Have a sender send to a wire instead of through a connection."""
-    parameters = RTCRtpSendParameters(
-        codecs=[RTCRtpCodecParameters(f"{sender.kind}/{codec}", rate, payloadType=96)],
-        rtcp=RTCRtcpParameters(cname="drift"),
-    )
-    sender.setTransport(mock.Mock())
-    with (
-        mock.patch.object(internals, "register_sender"),
-        mock.patch.object(internals, "media_path", return_value=(wire.rtp, wire.rtcp)),
-    ):
-        await sender.send(parameters)
 
 
 def _beep(name: str, lead: int) -> Utterance:
