@@ -16,7 +16,7 @@ SILENCE_INTERVAL: Final = 0.4
 TAIL_PACKETS: Final = 6
 """Packets of silence after speech: receivers that gather some packets get to its end at once."""
 
-BEAT: Final = 0.01
+BEAT: Final = 0.004
 """Seconds: all streams' packets of sound leave at multiples of this, up to that much early.
 
 One waking of the loop then serves every stream, where each would wake it 50 times a second.
