@@ -24,14 +24,14 @@ def memory(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL database."""
-    place = tmp_path_factory.mktemp("postgres")
-    # Its owner must get through to its data.
-    for parent in (place, *place.parents[:2]):
-        parent.chmod(0o755)
-    with postgres_server(place) as url:
-        yield url
+    # Not in pytest's own folder, which the server's account may not enter.
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        place.chmod(0o755)
+        with postgres_server(place) as url:
+            yield url
 
 
 @pytest.fixture
