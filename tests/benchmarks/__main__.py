@@ -24,6 +24,8 @@ BENCHMARKS = (
     "speech_drift",
     "jobs",
     "jobs_http",
+    "memory",
+    "segment",
 )
 
 
