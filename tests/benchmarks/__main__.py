@@ -26,6 +26,7 @@ BENCHMARKS = (
     "jobs_http",
     "memory",
     "segment",
+    "generators",
 )
 
 
