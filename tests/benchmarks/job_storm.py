@@ -67,7 +67,7 @@ class Storm:
 
 
 def storm(folder: Path, count: int, kills: int, seed: int = 1) -> Storm:
-    """Run ``count`` jobs on 4 workers, and kill ``kills`` times.
+    """Run ``count`` jobs on 4 workers, and kill ``kills`` times, or until no job is left.
 
     Workers have normal priority here, so that other load on the machine does not hide how soon the
     queue itself hands jobs on.
@@ -89,47 +89,54 @@ def storm(folder: Path, count: int, kills: int, seed: int = 1) -> Storm:
             connection.executescript(_WITNESS)
         made = jobs.queue.enqueue_many(
             [
-                JobSpec("steps", {"notes": str(notes), "steps": 4, "seconds": 0.05, "file": n})
+                JobSpec("steps", {"notes": str(notes), "steps": 4, "seconds": 0.1, "file": n})
                 for n in range(count)
             ]
         )
         host = start_host(chosen)
-        servers = 0
+        servers = killed = 0
         pause = threading.Event()
         try:
             for _ in range(kills):
                 pause.wait(chance.uniform(0.1, 0.5))
+                if _over(jobs, count):
+                    break
+                killed += 1
                 if chance.random() < 0.1:
                     servers += 1
                     together = servers % 2 == 1
                     if together:
-                        _busy_workers(notes, at_least=3)
+                        _busy_workers(jobs, count, notes, at_least=3)
                     _kill_server(host, together)
                     host = start_host(chosen)
                     if together:
                         # How soon jobs are taken up needs somebody alive to take them up.
                         pause.wait(LEASE_S + 2)
                     continue
-                _kill_busy_worker(notes, chance)
+                _kill_busy_worker(jobs, count, notes, chance)
             _wait(jobs, count)
         finally:
             host.communicate(timeout=60)
             forget_signal(chosen)
-        return _judge(jobs, folder, [job.id for job in made], kills, servers, began)
+        return _judge(jobs, folder, [job.id for job in made], killed, servers, began)
 
 
-def _kill_busy_worker(notes: Path, chance: random.Random) -> None:
+def _kill_busy_worker(jobs: Jobs, count: int, notes: Path, chance: random.Random) -> None:
     """Kill one of the workers that are at work on a job, as soon as there is one."""
+    busy = _busy_workers(jobs, count, notes, at_least=1)
     with suppress(ProcessLookupError):
-        os.kill(chance.choice(_busy_workers(notes, at_least=1)), signal.SIGKILL)
+        if busy:
+            os.kill(chance.choice(busy), signal.SIGKILL)
 
 
-def _busy_workers(notes: Path, at_least: int) -> list[int]:
-    """Return the processes that are at work on a job, as soon as there are so many."""
+def _busy_workers(jobs: Jobs, count: int, notes: Path, at_least: int) -> list[int]:
+    """Return the processes that are at work on a job, as soon as there are so many, or no job is
+    left.
+    """
     pause = threading.Event()
     end = time.monotonic() + PATIENCE_S
     busy: list[int] = []
-    while time.monotonic() < end and len(busy) < at_least:
+    while time.monotonic() < end and len(busy) < at_least and not _over(jobs, count):
         pause.wait(0.02)
         last = {}
         for line in notes.read_text().splitlines() if notes.exists() else ():
@@ -161,10 +168,14 @@ def _wait(jobs: Jobs, count: int) -> None:
     pause = threading.Event()
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
-        counts = jobs.history.counts()
-        if sum(counts[state] for state in FINISHED) == count:
+        if _over(jobs, count):
             return
         pause.wait(0.2)
+
+
+def _over(jobs: Jobs, count: int) -> bool:
+    counts = jobs.history.counts()
+    return sum(counts[state] for state in FINISHED) == count
 
 
 def _judge(
