@@ -165,6 +165,8 @@ def test_an_interrupt_ends_everything_at_once_and_the_avatar_rests() -> None:
     ended = stage.events[1]
     assert isinstance(ended, Ended)
     assert ended.position_ms == sent * 20
+    assert ended.at == pytest.approx(stage.packets[-1].at + SLOT)
+    assert [e.at for e in stage.events[2:] if isinstance(e, Ended)] == [None, None]
     due, state = stage.motion()[-1]
     assert (state, due) == ("idle", pytest.approx(1.32, abs=0.06))
 

@@ -62,11 +62,13 @@ class Ended:
         utterance: Which.
         position_ms: How much of it was sent.
         interrupted: It was cut off, or never began.
+        at: When its last packet is over, in seconds on the caller's clock; None: it never began.
     """
 
     utterance: Utterance
     position_ms: int
     interrupted: bool
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,8 @@ class Speaker:
     def _end(self, interrupted: bool) -> None:
         current, self._current = self._current, None
         assert current is not None
-        self._on_event(Ended(current, self.position_ms, interrupted))
+        at = self._free if self._announced else None
+        self._on_event(Ended(current, self.position_ms, interrupted, at))
         self._gap = None
         # A packet of silence comes before the next one, which was encoded to follow silence.
         self._free += _SLOT

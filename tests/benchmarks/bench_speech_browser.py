@@ -166,13 +166,15 @@ def _in_step(page: _Page, runs: int) -> list[Row]:
         lead = chance.uniform(0, 400)
         page.play(beep(lead))
         logs = page.logs(lambda logs: logs.event("stream/done") is not None)
-        started = logs.event("stream/started")
+        done = logs.event("stream/done")
         flashes = [at for at, _, level in logs.pictures if level > BRIGHT_ENOUGH]
-        if not flashes or not logs.sounds or started is None:
+        if not flashes or not logs.sounds or done is None:
             still += 1
             continue
         heard.append(flashes[0] - logs.sounds[0])
-        onset = started["rtp_timestamp"] + round(lead * SAMPLE_RATE / 1000) + DECODER_DELAY
+        # Counted from the end: silence before voice may last longer than it was given.
+        after = lead - done["position_ms"]
+        onset = done["rtp_timestamp"] + round(after * SAMPLE_RATE / 1000) + DECODER_DELAY
         at = logs.handed_over(onset)
         if at is not None:
             handed.append(flashes[0] - at)

@@ -227,7 +227,7 @@ class Voice:
         utterance = saying.utterance
         payload = {
             "utterance": utterance.id,
-            "rtp_timestamp": self._sound.media_time(at) if self._sound is not None else None,
+            "rtp_timestamp": self._timestamp(at),
             "duration_ms": utterance.duration_ms if utterance.complete else None,
         }
         self._notify("stream/started", payload)
@@ -242,10 +242,17 @@ class Voice:
         if saying.error is not None and saying.started_at is None:
             return
         subject = "stream/interrupted" if event.interrupted else "stream/done"
-        payload = {"utterance": utterance, "position_ms": event.position_ms}
+        payload = {
+            "utterance": utterance,
+            "rtp_timestamp": self._timestamp(event.at),
+            "position_ms": event.position_ms,
+        }
         if event.interrupted:
             payload["dropped"] = saying.started_at is None
         self._notify(subject, payload)
+
+    def _timestamp(self, at: float | None) -> int | None:
+        return self._sound.media_time(at) if self._sound is not None and at is not None else None
 
     def _show_captions(self, saying: Saying) -> None:
         epoch = self._sound.epoch if self._sound is not None else None
