@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from engine.avatar.cuts import CutWalk
 from engine.avatar.player import Picture, Player
 from engine.speech.sound import Span
-from engine.speech.speaker import Ended, Packet, Speaker, Started
+from engine.speech.speaker import GRID, Ended, Packet, Speaker, Started
 from engine.speech.utterance import Utterance
 from tests.fakes import bare_pack
 
@@ -100,7 +100,23 @@ def test_the_first_voice_and_the_first_picture_of_the_gesture_are_due_together()
         _, (gesture, state) = stage.motion()
         assert state == "gesture"
         assert begun + 0.060 == pytest.approx(gesture, abs=1e-6)
-        assert asked <= begun <= asked + 0.085
+        assert asked - GRID < begun <= asked + 0.085
+
+
+def test_all_packets_are_due_on_the_grid_of_receivers() -> None:
+    stage = Stage()
+    for number in range(20):
+        stage.run(0.1237)
+        stage.speaker.say(utterance(str(number), 20, (7 * number, 400)))
+        stage.run(0.9)
+        feed = utterance("fed", 3, complete=False)
+        stage.speaker.say(feed)
+        stage.run(0.0813)
+        feed.add([b"later"] * 5, (), 160, complete=True)
+        stage.run(0.4)
+    assert len(stage.packets) == 20 * 28
+    off = [p.at / GRID - round(p.at / GRID) for p in stage.packets]
+    assert off == pytest.approx([0] * len(off), abs=1e-6)
 
 
 def test_the_avatar_rests_in_long_pauses_and_not_in_short_ones() -> None:

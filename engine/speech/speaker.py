@@ -7,7 +7,8 @@ sends sound, and before each picture by whoever sends pictures; both count on th
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from math import floor
+from typing import Final, Protocol
 
 from engine.motion.step import REST_STATE
 from engine.speech.activity import Activity
@@ -17,7 +18,17 @@ from engine.speech.utterance import Utterance
 SPEAKING_STATE = "gesture"
 """The state that an avatar is in while it speaks."""
 
+GRID: Final = 0.01
+"""Seconds: all packets of all streams are due at multiples of this on the caller's clock.
+
+Receivers take sound out of their jitter buffers in pieces of 10 ms (WebRTC's NetEq does). Speech
+after a silence that is no whole number of them waits for the next piece: sound would fall behind
+the pictures, by up to 10 ms more after each silence. And what is due together is sent together:
+one waking of the loop serves all streams.
+"""
+
 _SLOT = PACKET_MS / 1000
+_ROUNDING = 1e-6
 _PLAN_AHEAD_MS = 240
 _LONGEST_LEAD_MS = 500
 _MAX_LAG = 0.25
@@ -25,6 +36,15 @@ _HELD = 0.1
 """Seconds, two pictures at least, that the voice is held back while there is no plan for it."""
 _EARLY = 0.04
 """Seconds before the voice ends from which the avatar may leave: the nearest exit is taken."""
+
+
+def aligned(at: float) -> float:
+    """Return the latest moment of the grid that is not after another one."""
+    return floor(at / GRID + _ROUNDING) * GRID
+
+
+def _nearest(at: float) -> float:
+    return aligned(at + GRID / 2)
 
 
 class Mover(Protocol):
@@ -182,7 +202,7 @@ class Speaker:
             return False
         current = self._current = self._queue.popleft()
         # What follows directly goes on in the same rhythm, however late it is asked for.
-        self._begin = self._free if now - self._free < _SLOT else now
+        self._begin = self._free if now - self._free < _SLOT else aligned(now)
         self._position, self._gap, self._announced = 0, None, False
         if self._mover is None or self._moving:
             return True
@@ -192,7 +212,7 @@ class Speaker:
         shown = self._go(moving=True, at=self._begin + lead)
         if shown is None:
             shown = self._begin + _HELD
-        self._begin = max(self._begin, shown - lead)
+        self._begin = max(self._begin, _nearest(shown - lead))
         return True
 
     def _next(self, now: float) -> Packet | None:
@@ -207,7 +227,8 @@ class Speaker:
             return None
         if after_gap or late > _MAX_LAG:
             # What comes after a gap is played from now on, not faster.
-            self._begin, at, self._gap = self._begin + late, now, None
+            at, self._gap = aligned(now), None
+            self._begin = at - self._position * _SLOT
         if not self._announced:
             self._announced = True
             self._on_event(Started(current, at))
@@ -300,7 +321,8 @@ class Speaker:
             return
         shown = self._go(True, at)
         # It is silent until then: nobody hears that it lasts longer.
-        self._begin += max(0.0, (due + _HELD if shown is None else shown) - at)
+        longer = max(0.0, (due + _HELD if shown is None else shown) - at)
+        self._begin = _nearest(self._begin + longer)
 
     def _go(self, moving: bool, at: float) -> float | None:
         if self._mover is None:

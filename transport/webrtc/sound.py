@@ -1,12 +1,11 @@
 """Sends an avatar's voice: packets that were encoded before, and next to nothing in silence."""
 
 import asyncio
-from math import floor
 from typing import Final
 
 from engine.speech.opus import DTX_PACKET, silence_packets
 from engine.speech.sound import PACKET_MS, SAMPLE_RATE
-from engine.speech.speaker import Packet, Speaker
+from engine.speech.speaker import GRID, Packet, Speaker, aligned
 from transport.webrtc.media_clock import MediaClock
 from transport.webrtc.rtp import REPORT_INTERVAL, RtpSender
 
@@ -15,13 +14,6 @@ SILENCE_INTERVAL: Final = 0.4
 
 TAIL_PACKETS: Final = 6
 """Packets of silence after speech: receivers that gather some packets get to its end at once."""
-
-BEAT: Final = 0.004
-"""Seconds: all streams' packets of sound leave at multiples of this, up to that much early.
-
-One waking of the loop then serves every stream, where each would wake it 50 times a second.
-Timestamps stay what they are, so neither sound nor picture moves.
-"""
 
 REPORT_INTERVAL_LATER: Final = 5.0
 """Seconds between reports, as RFC 3550 (6.2) has it, once receivers know the time line."""
@@ -32,11 +24,6 @@ _TIMER_ERROR = 0.001
 
 _SLOT = PACKET_MS / 1000
 _ROUNDING = 1e-6
-
-
-def next_beat(now: float) -> float:
-    """Return the end of the beat that a moment is in, in seconds on the same clock."""
-    return (floor((now + _TIMER_ERROR) / BEAT) + 1) * BEAT
 
 
 class SoundSender(RtpSender):
@@ -74,7 +61,7 @@ class SoundSender(RtpSender):
     def run(self) -> None:
         """The stream has begun."""
         self._running = True
-        self._last = self._clock.start() - _SLOT
+        self._last = aligned(self._clock.start()) + GRID - _SLOT
         self._tick()
 
     def wake(self) -> None:
@@ -104,8 +91,7 @@ class SoundSender(RtpSender):
     def _tick(self) -> None:
         self._cancel()
         now = self._clock.now()
-        # Whatever is due before the next beat leaves now.
-        end = next_beat(now) - _ROUNDING
+        end = now + _TIMER_ERROR
         try:
             while (packet := self._speaker.advance(end)) is not None:
                 self.statistics.lateness.add(now - packet.at)
@@ -114,8 +100,7 @@ class SoundSender(RtpSender):
             self._be_silent(end)
         except ConnectionError:
             self._halt()
-        beat = next_beat(self._due()) - BEAT
-        delay = max(0.0, beat - self._clock.now())
+        delay = max(0.0, self._due() - self._clock.now())
         self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _report_interval(self) -> float:
@@ -143,7 +128,7 @@ class SoundSender(RtpSender):
         due = self._silence_due()
         if now < due or self._due() != due:
             return
-        at = due if now - due < _SLOT else now
+        at = due if now - due < _SLOT else aligned(now)
         silence = self._silence
         payload = (
             silence[min(self._tail, len(silence) - 1)] if self._tail < TAIL_PACKETS else DTX_PACKET
