@@ -111,6 +111,11 @@ def parse_scalar(raw: str) -> Any:
         return raw
 
 
+def _has_account(value: Any) -> bool:
+    """Tell whether a value is an address with a name or a password in it."""
+    return isinstance(value, str) and "://" in value and "@" in value
+
+
 def without_secrets(values: Any) -> Any:
     """Return settings, as plain data, with what nobody else should see starred out."""
     if isinstance(values, dict):
@@ -143,7 +148,7 @@ def _explain(
             yield f"{place}: unknown key '{key}'{_suggestion(key_path)}"
             continue
         message = item["msg"].removeprefix("Value error, ")
-        secret = any(word in key for word in _SECRETS)
+        secret = any(word in key for word in _SECRETS) or _has_account(item["input"])
         shown = "" if secret or isinstance(item["input"], dict) else f", found {item['input']!r}"
         yield f"{place}: {key}: {message[0].lower()}{message[1:]}{shown}."
 

@@ -80,6 +80,12 @@ def test_complaints_name_file_line_key_and_what_was_expected(
     assert expected in complaint(text, tmp_path)
 
 
+def test_a_complaint_shows_no_password_of_an_address(tmp_path: Path) -> None:
+    found = complaint("jobs:\n  files: s3://key:hidden@bucket\n", tmp_path)
+    assert "jobs.files" in found
+    assert "hidden" not in found
+
+
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     found = complaint("server:\n  prot: 1\n  host: [1]\n", tmp_path, AVATAR_LOG__LEVEL="loud")
     assert len(found.splitlines()) == 3

@@ -1,21 +1,17 @@
 """Results that are there already: a job whose recipe ran before is done at once.
 
 The new job is one of its own, with its own id and history; its files are hard links to those of the
-earlier one (copies where the file system has none), so either may be removed.
+earlier one (copies where the file system has none, and in an object store), so either may be
+removed.
 """
 
-import os
-import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 
 from sqlalchemy import insert, select
 
 from engine.jobs.checking import check, new_row
 from engine.jobs.clocks import Clocks
-from engine.jobs.errors import JobFileNotFound
 from engine.jobs.files import JobFiles
 from engine.jobs.machine import bound
 from engine.jobs.notices import new_notice
@@ -62,7 +58,7 @@ class ResultCache:
         )
         with self._store.read() as connection:
             rows = connection.execute(query).mappings().all()
-        return next((job for row in rows if self._is_whole(job := to_job(row))), None)
+        return next((job for row in rows if self._files.is_whole(job := to_job(row))), None)
 
     def enqueue(self, spec: JobSpec, earlier: Job) -> Job:
         """Accept a job as done, with the result of another one.
@@ -70,12 +66,11 @@ class ResultCache:
         Raises:
             JobFileNotFound: The other one was removed meanwhile.
             InvalidInput: It cannot be accepted as it is described.
+            Unavailable: The store, or the object store, is away.
             OSError: The disk is full.
         """
         check(spec, self._files)
-        folder = self._files.begin(spec.id, 1)
-        for file in earlier.files:
-            _link(self._files.result(earlier, file.name), folder / file.name)
+        self._files.reuse(earlier, spec.id)
         now = self._clocks.wall()
         with self._store.write() as writing:
             row = new_row(spec, writing.change, False, self._settings.retry, self._clocks)
@@ -101,19 +96,3 @@ class ResultCache:
                 writing.connection.execute(insert(notices), notice)
             query = select(jobs).where(jobs.c.id == spec.id)
             return to_job(writing.connection.execute(query).mappings().one())
-
-    def _is_whole(self, job: Job) -> bool:
-        with suppress(JobFileNotFound):
-            return all(
-                self._files.result(job, file.name).stat().st_size == file.bytes
-                for file in job.files
-            )
-        return False
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        # No hard links here, or too many of them.
-        shutil.copyfile(source, target)

@@ -8,6 +8,8 @@
 
 Nothing is moved when a job is done: its result is the folder of the attempt that the store says
 was committed, so one transaction decides over the files, too.
+
+``BucketFiles`` keeps the same layout in an object store as well.
 """
 
 import mimetypes
@@ -15,11 +17,13 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import InvalidInput
 from engine.jobs.errors import JobFileNotFound
 from engine.jobs.ids import is_id, known_id
+from engine.jobs.plain_files import link_or_copy, oldest_first, remove_entry, size_of, sync
 from engine.jobs.spec import Job, JobState, ResultFile
 
 _NAME_LENGTH = 180
@@ -52,8 +56,40 @@ def safe_name(name: str) -> str:
     return name
 
 
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """What there is of a job.
+
+    Attributes:
+        id: Its id.
+        changed: When that last changed or was used, in seconds since 1970.
+        attempts: Its attempts that left something; only known where there is an object store.
+    """
+
+    id: str
+    changed: float
+    attempts: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingCopy:
+    """What this machine holds of a job whose files are in an object store.
+
+    Attributes:
+        id: Its id.
+        used: When it was last used, in seconds since 1970.
+        bytes: Its size.
+    """
+
+    id: str
+    used: float
+    bytes: int
+
+
 class JobFiles:
     """The files of all jobs, in one folder (which several machines may share).
+
+    What cannot be reached of an object store is ``Unavailable``; a folder needs nobody.
 
     Args:
         folder: ``JobSettings.folder``.
@@ -80,12 +116,12 @@ class JobFiles:
         return folder
 
     def input(self, job_id: str, name: str) -> Path:
-        """Return an input of a job.
+        """Return an input of a job. Where there is an object store, this is what uploads it.
 
         Raises:
             JobFileNotFound: There is none of this name.
         """
-        return _existing(self.folder(job_id) / "inputs", name)
+        return self._brought(self.folder(job_id) / "inputs" / safe_name(name))
 
     def result(self, job: Job, name: str) -> Path:
         """Return a file that a job made.
@@ -93,9 +129,28 @@ class JobFiles:
         Raises:
             JobFileNotFound: It made none of this name, or is not done.
         """
-        if job.state is not JobState.DONE or name not in {file.name for file in job.files}:
+        made = next((file for file in job.files if file.name == name), None)
+        if job.state is not JobState.DONE or made is None:
             raise JobFileNotFound(f"Job '{job.id}' has made no file '{name}'.")
-        return _existing(self._attempt(job.id, job.attempt), name)
+        return self._brought(self._attempt(job.id, job.attempt) / safe_name(name), made.bytes)
+
+    def is_whole(self, job: Job) -> bool:
+        """Return whether everything that a job made is still there, in its full size."""
+        return job.state is JobState.DONE and all(
+            size_of(self._attempt(job.id, job.attempt) / safe_name(file.name)) == file.bytes
+            for file in job.files
+        )
+
+    def reuse(self, earlier: Job, job_id: str) -> None:
+        """Give a new job, as those of its first attempt, the files that an earlier one made.
+
+        Raises:
+            JobFileNotFound: The earlier one was removed.
+            OSError: The disk is full.
+        """
+        folder = self.begin(job_id, 1)
+        for file in earlier.files:
+            link_or_copy(self.result(earlier, file.name), folder / file.name)
 
     def preview(self, job_id: str, name: str) -> Path:
         """Return a preview picture: ``Job.preview`` names the present one.
@@ -103,7 +158,7 @@ class JobFiles:
         Raises:
             JobFileNotFound: There is none of this name; older ones are removed.
         """
-        return _existing(self.folder(job_id) / "previews", name)
+        return self._brought(self.folder(job_id) / "previews" / safe_name(name))
 
     def begin(self, job_id: str, attempt: int) -> Path:
         """Return a new, empty folder for an attempt; those of other attempts are removed."""
@@ -121,17 +176,18 @@ class JobFiles:
 
         Raises:
             OSError: The disk is full or broken.
+            Unavailable: The object store does not take them.
         """
         found = []
         for path in sorted(attempt.iterdir()):
             if path.is_symlink() or path.name.startswith(".") or not path.is_file():
-                _remove(path)
+                remove_entry(path)
                 continue
-            _sync(path)
+            sync(path)
             found.append(ResultFile(path.name, path.stat().st_size))
         if found:
             for folder in (attempt, attempt.parent, self._root):
-                _sync(folder)
+                sync(folder)
         return tuple(found)
 
     def discard(self, job_id: str, attempt: int) -> None:
@@ -139,34 +195,73 @@ class JobFiles:
         shutil.rmtree(self._attempt(job_id, attempt), ignore_errors=True)
 
     def write_preview(self, job_id: str, name: str, data: bytes) -> None:
-        """Store a preview picture under a name; the oldest ones go."""
+        """Store a preview picture under a name; the oldest ones go.
+
+        Raises:
+            OSError: It cannot be stored.
+        """
         folder = self.folder(job_id) / "previews"
         folder.mkdir(exist_ok=True)
         temporary = folder / f".{name}"
         temporary.write_bytes(data)
         temporary.replace(folder / safe_name(name))
-        kept = sorted(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime_ns)
-        for old in kept[:-_KEPT_PREVIEWS]:
-            old.unlink(missing_ok=True)
+        self._keep_last_previews(folder)
 
     def drop_previews(self, job_id: str) -> None:
         """Remove the previews of a job."""
         shutil.rmtree(self.folder(job_id) / "previews", ignore_errors=True)
 
     def remove(self, job_id: str) -> None:
-        """Remove everything of a job."""
+        """Remove everything of a job; what cannot be removed now is left to clean-up."""
         shutil.rmtree(self.folder(job_id), ignore_errors=True)
 
-    def stored(self) -> Iterator[tuple[str, float]]:
-        """Yield the id of each job that has a folder, with the time the folder last changed
-        (seconds since 1970).
+    def purge(self, job_id: str) -> None:
+        """Remove everything of a job, or say why that is impossible now: for clean-up.
+
+        Raises:
+            Unavailable: The object store is away.
         """
+        self.remove(job_id)
+
+    def copies(self) -> list[WorkingCopy]:
+        """Return what could go from this machine, as it is in an object store; of unfinished jobs,
+        too.
+        """
+        return []
+
+    def drop_copy(self, job_id: str) -> None:
+        """Remove what is here of a job, one of ``copies``; it comes back when it is needed.
+
+        Raises:
+            Unavailable: The object store is away.
+        """
+
+    def stored(self) -> Iterator[StoredJob]:
+        """Yield what there is of each job; one that is in several places may come twice."""
         if not self._root.is_dir():
             return
         with os.scandir(self._root) as entries:
             for entry in entries:
                 if is_id(entry.name) and entry.is_dir(follow_symlinks=False):
-                    yield entry.name, entry.stat().st_mtime
+                    yield StoredJob(entry.name, entry.stat().st_mtime)
+
+    def _brought(self, path: Path, size: int | None = None) -> Path:
+        """Return a file that should exist, here when this returns.
+
+        Args:
+            path: Where it is.
+            size: Its size in bytes, if that is known.
+
+        Raises:
+            JobFileNotFound: There is none.
+        """
+        if size_of(path) is None:
+            raise JobFileNotFound(f"This job has no file '{path.name}'.")
+        return path
+
+    def _keep_last_previews(self, folder: Path) -> None:
+        for old in oldest_first(folder)[:-_KEPT_PREVIEWS]:
+            old.unlink(missing_ok=True)
 
     def _attempt(self, job_id: str, attempt: int) -> Path:
         return self.folder(job_id) / f"attempt-{attempt}"
@@ -175,25 +270,3 @@ class JobFiles:
 def media_type(name: str) -> str:
     """Return the media type of a file by its name, e.g. ``image/png``."""
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
-
-
-def _existing(folder: Path, name: str) -> Path:
-    path = folder / safe_name(name)
-    if path.is_symlink() or not path.is_file():
-        raise JobFileNotFound(f"This job has no file '{name}'.")
-    return path
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from engine.jobs.bucket_files import open_files
 from engine.jobs.caching import ResultCache
 from engine.jobs.clocks import Clocks, system_clocks
 from engine.jobs.control import JobControl
@@ -63,13 +64,13 @@ def open_jobs(settings: JobSettings, clocks: Clocks | None = None) -> Jobs:
     Raises:
         Unavailable: The store is damaged and in use, or cannot be reached.
         StoreTooNew: A newer version of this program made it.
-        MissingDependency: The database's driver is not installed.
+        MissingDependency: The database's driver, or what jobs.files needs, is not installed.
     """
     clocks = clocks or system_clocks()
     # Workers run in another working directory.
     settings = settings.model_copy(update={"folder": settings.folder.absolute()})
     store = Store(settings)
-    files = JobFiles(settings.folder)
+    files = open_files(settings)
     queue = JobQueue(store, files, settings, clocks)
     return Jobs(
         settings,

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from engine.jobs.object_store import parse_address
+
 _ListOfText = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
@@ -90,6 +92,24 @@ class JobSettings(BaseModel):
         gt=0,
         le=60,
         description="How often idle workers look for jobs that the broker did not tell them of.",
+    )
+    files: str = Field(
+        "",
+        description="S3 store of the jobs' files, e.g. s3://bucket/prefix; folder is then each "
+        "machine's own working copy; keys: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the "
+        "environment; empty: only folder.",
+    )
+    files_endpoint: str = Field(
+        "", description="S3 server that is not Amazon's, e.g. http://minio.example.org:9000."
+    )
+    files_region: str = Field(
+        "", description="Its region; empty: AWS_REGION of the environment, else us-east-1."
+    )
+    files_cache_gb: float = Field(
+        20.0,
+        ge=0,
+        description="With files: size of the working copy above which what was not used for "
+        "longest goes from this machine; 0: no limit.",
     )
     busy_s: float = Field(
         5.0, gt=0, le=60, description="How long to wait for a database that is locked."
@@ -185,6 +205,31 @@ class JobSettings(BaseModel):
         if url and not right:
             raise ValueError("must be like redis://:password@host:6379/0")
         return url
+
+    @field_validator("files")
+    @classmethod
+    def _files_are_an_address(cls, address: str) -> str:
+        if address:
+            parse_address(address)
+        return address
+
+    @field_validator("files_endpoint")
+    @classmethod
+    def _endpoint_is_an_address(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            right = False
+        if url and (not right or "@" in url or "?" in url or "#" in url):
+            raise ValueError("must be like http://minio.example.org:9000, without keys")
+        return url
+
+    @model_validator(mode="after")
+    def _endpoint_has_files(self) -> Self:
+        if self.files_endpoint and not self.files:
+            raise ValueError("files_endpoint needs files, e.g. s3://bucket/prefix")
+        return self
 
     @model_validator(mode="after")
     def _machines_share_a_database(self) -> Self:

@@ -24,11 +24,11 @@ from typing import Any, cast
 from engine.errors import AvatarServerError, SettingsError, Unavailable
 from engine.jobs.broker import BrokerLink
 from engine.jobs.broker_worker import Listener
+from engine.jobs.bucket_files import open_files
 from engine.jobs.clocks import system_clocks
 from engine.jobs.context import Place
 from engine.jobs.errors import LeaseLost
 from engine.jobs.exchange import Interruption
-from engine.jobs.files import JobFiles
 from engine.jobs.generators import Generators
 from engine.jobs.heartbeat import Heartbeat
 from engine.jobs.leases import Leases
@@ -115,7 +115,7 @@ class Worker:
     def __init__(self, order: Order, store: Store, live: LiveSignal | None) -> None:
         settings = order.settings
         clocks = system_clocks()
-        files = JobFiles(settings.folder)
+        files = open_files(settings)
         self._order = order
         self._leases = Leases(store, clocks, settings.lease_s, settings.max_crashes)
         self._heartbeat = Heartbeat(

@@ -10,6 +10,7 @@ from aiohttp import web
 from engine.jobs.errors import JobFileNotFound
 from engine.jobs.files import media_type
 from transport.http.jobs import NO_JOB
+from transport.http.jobs_intake import telling_of_full_disks
 from transport.http.keys import JOBS
 from transport.http.routing import Route
 
@@ -60,7 +61,11 @@ async def _answer(
 ) -> web.FileResponse:
     """Return a file with ranges and an ETag (aiohttp's ``FileResponse`` has both)."""
     job_id, name = request.match_info["id"], request.match_info["name"]
-    path = await request.app[JOBS].desk.call(lambda backend: find(backend, job_id, name))
+    desk = request.app[JOBS].desk
+    backend = await desk.backend()
+    with telling_of_full_disks():
+        # With jobs.files, this may fetch the file.
+        path = await desk.run(lambda: find(backend, job_id, name))
     kind = media_type(path.name)
     shown = kind.startswith(_SHOWN) and kind not in _NEVER_SHOWN
     headers = {"Content-Type": kind, "Cache-Control": caching}
@@ -69,7 +74,11 @@ async def _answer(
     return web.FileResponse(path, headers=headers)
 
 
-_NO_FILE = NO_JOB | {404: "No such job or file."}
+_NO_FILE = NO_JOB | {
+    404: "No such job or file.",
+    503: "The queue, or the object store of the files, is out of reach; says why.",
+    507: "The disk is full.",
+}
 
 
 def _route(

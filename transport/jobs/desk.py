@@ -3,7 +3,8 @@
 The store is opened in a thread, after the server has begun to listen or with the first request,
 whichever comes first. While it cannot be opened, requests are answered with the reason, and it is
 tried again. Every call on the store runs in threads of the desk's own, so that a database that
-hangs holds up neither the event loop nor the threads that streams use.
+hangs holds up neither the event loop nor the threads that streams use. What handles files has other
+threads: an object store that hangs does not hold up the list of jobs.
 """
 
 import asyncio
@@ -69,6 +70,7 @@ class JobDesk:
         self._ready: list[Callable[[], None]] = []
         self._calls = 0
         self._pool = ThreadPoolExecutor(_THREADS, "jobs-desk")
+        self._file_pool = ThreadPoolExecutor(_THREADS, "jobs-files")
 
     def begin(self) -> None:
         """Open the queue in the background."""
@@ -105,19 +107,22 @@ class JobDesk:
             AvatarServerError: As for ``backend``, and what the work raises.
         """
         backend = await self.backend()
-        return await self.run(lambda: work(backend))
+        return await self._run(self._pool, lambda: work(backend))
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run something that takes a while in one of the desk's threads.
+        """Run something that handles files, in one of the threads for that.
 
         Raises:
             StoreBusy: Too much waits already.
         """
+        return await self._run(self._file_pool, work)
+
+    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         if self._calls >= _MOST_CALLS:
             raise StoreBusy("Too many requests wait for the queue.", "Try again in a moment.")
         self._calls += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
         finally:
             self._calls -= 1
 
@@ -145,7 +150,8 @@ class JobDesk:
         backend, self._backend = self._backend, None
         if backend is not None:
             await asyncio.to_thread(backend.close)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._file_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def _open(self) -> None:
         while not self.closing.is_set():
