@@ -10,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from engine.avatar.cuts import CutWalk
 from engine.avatar.player import Picture, Player
+from engine.clock import GRID
 from engine.speech.sound import Span
-from engine.speech.speaker import GRID, Ended, Packet, Speaker, Started
+from engine.speech.speaker import Ended, Packet, Speaker, Started
 from engine.speech.utterance import Utterance
 from tests.fakes import bare_pack
 

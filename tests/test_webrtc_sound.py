@@ -8,8 +8,9 @@ from unittest import mock
 import pytest
 from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
 
+from engine.clock import GRID
 from engine.speech.sound import PACKET_MS, SAMPLE_RATE, Span
-from engine.speech.speaker import GRID, Speaker
+from engine.speech.speaker import Speaker
 from engine.speech.utterance import Utterance
 from tests.fake_time import LATEST, FakeTimeLoop, Skipping, connect
 from transport.webrtc import internals

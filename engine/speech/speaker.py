@@ -7,9 +7,9 @@ sends sound, and before each picture by whoever sends pictures; both count on th
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import floor
-from typing import Final, Protocol
+from typing import Protocol
 
+from engine.clock import aligned, nearest
 from engine.motion.step import REST_STATE
 from engine.speech.activity import Activity
 from engine.speech.sound import PACKET_MS
@@ -18,17 +18,7 @@ from engine.speech.utterance import Utterance
 SPEAKING_STATE = "gesture"
 """The state that an avatar is in while it speaks."""
 
-GRID: Final = 0.01
-"""Seconds: all packets of all streams are due at multiples of this on the caller's clock.
-
-Receivers take sound out of their jitter buffers in pieces of 10 ms (WebRTC's NetEq does). Speech
-after a silence that is no whole number of them waits for the next piece: sound would fall behind
-the pictures, by up to 10 ms more after each silence. And what is due together is sent together:
-one waking of the loop serves all streams.
-"""
-
 _SLOT = PACKET_MS / 1000
-_ROUNDING = 1e-6
 _PLAN_AHEAD_MS = 240
 _LONGEST_LEAD_MS = 500
 _MAX_LAG = 0.25
@@ -36,15 +26,6 @@ _HELD = 0.1
 """Seconds, two pictures at least, that the voice is held back while there is no plan for it."""
 _EARLY = 0.04
 """Seconds before the voice ends from which the avatar may leave: the nearest exit is taken."""
-
-
-def aligned(at: float) -> float:
-    """Return the latest moment of the grid that is not after another one."""
-    return floor(at / GRID + _ROUNDING) * GRID
-
-
-def _nearest(at: float) -> float:
-    return aligned(at + GRID / 2)
 
 
 class Mover(Protocol):
@@ -212,7 +193,7 @@ class Speaker:
         shown = self._go(moving=True, at=self._begin + lead)
         if shown is None:
             shown = self._begin + _HELD
-        self._begin = max(self._begin, _nearest(shown - lead))
+        self._begin = max(self._begin, nearest(shown - lead))
         return True
 
     def _next(self, now: float) -> Packet | None:
@@ -322,7 +303,7 @@ class Speaker:
         shown = self._go(True, at)
         # It is silent until then: nobody hears that it lasts longer.
         longer = max(0.0, (due + _HELD if shown is None else shown) - at)
-        self._begin = _nearest(self._begin + longer)
+        self._begin = nearest(self._begin + longer)
 
     def _go(self, moving: bool, at: float) -> float | None:
         if self._mover is None:

@@ -2,7 +2,7 @@
 
 from aiortc import clock as aiortc_clock
 
-from engine.clock import Clock
+from engine.clock import Clock, aligned
 
 _NTP_SECOND = 1 << 32
 
@@ -29,10 +29,11 @@ class MediaClock:
         return self._epoch
 
     def start(self) -> float:
-        """Begin, if nobody has before; return when that was."""
+        """Begin, if nobody has before; return when that was, on the common grid."""
         if self._epoch is None:
-            self._epoch = self.now()
-            self._ntp = aiortc_clock.current_ntp_time()
+            now = self.now()
+            self._epoch = aligned(now)
+            self._ntp = aiortc_clock.current_ntp_time() - round((now - self._epoch) * _NTP_SECOND)
         return self._epoch
 
     def elapsed(self, at: float) -> float:

@@ -3,9 +3,10 @@
 import asyncio
 from typing import Final
 
+from engine.clock import aligned
 from engine.speech.opus import DTX_PACKET, silence_packets
 from engine.speech.sound import PACKET_MS, SAMPLE_RATE
-from engine.speech.speaker import GRID, Packet, Speaker, aligned
+from engine.speech.speaker import Packet, Speaker
 from transport.webrtc.media_clock import MediaClock
 from transport.webrtc.rtp import REPORT_INTERVAL, RtpSender
 
@@ -61,7 +62,7 @@ class SoundSender(RtpSender):
     def run(self) -> None:
         """The stream has begun."""
         self._running = True
-        self._last = aligned(self._clock.start()) + GRID - _SLOT
+        self._last = self._clock.start() - _SLOT
         self._tick()
 
     def wake(self) -> None:
