@@ -157,6 +157,15 @@ def test_many_actions_begin_later_so_that_the_pack_stays_small() -> None:
     assert fitted([idle, *actions[:1]], SETTINGS)[1] == {"idle": 3, "act0": 3}
 
 
+def test_speech_waits_less_than_other_changes_as_far_as_there_is_room() -> None:
+    idle, other = prepared(IDLE, WAVE)
+    gesture = replace(other, node=replace(other.node, state="gesture", action=None))
+    settings = SETTINGS.model_copy(update={"loops_per_clip": 4})
+    assert fitted([idle, gesture], settings)[1] == {"idle": 3, "gesture": 2}
+    small = settings.model_copy(update={"max_bridge_share": 1.2})
+    assert fitted([idle, gesture], small)[1:] == ({"idle": 3, "gesture": 3}, [])
+
+
 @pytest.mark.parametrize(
     "pictures",
     [[drawn(0.0)] * 40, swaying(6), swaying(2), [drawn(float(n)) for n in range(-20, 20)]],

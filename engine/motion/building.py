@@ -10,6 +10,7 @@ from engine.motion.features import FaceFinder
 from engine.motion.graph import Jump, JumpKind, MotionGraph, MotionSettings, Part
 from engine.motion.nodes import PreparedClip
 from engine.motion.pairs import EXIT_PRICE, PairTask
+from engine.motion.step import SPEAKING_STATE
 from engine.motion.trials import MIN_TRUST
 
 _ROUGHEST_STEP = 1.0
@@ -84,25 +85,29 @@ def fitted(
 ) -> tuple[MotionSettings, dict[str, int], list[str]]:
     """Keep the pack's size within its bound when there are many states and actions.
 
-    Bridges are made as short as their steps allow first, then actions wait longer, then states.
+    First speech waits as long as any change of state, then bridges are made as short as their
+    steps allow, then actions wait longer, then states.
 
     Returns:
         The settings to use, the exits' spacing for each state and action, and warnings.
     """
     groups = {clip.node.group: clip.node.is_action for clip in clips}
     rougher = settings.model_copy(update={"max_step": max(settings.max_step, _ROUGHEST_STEP)})
-    plans = [(settings, 1, 1), (rougher, 1, 1), *((rougher, times, 1) for times in (2, 4, 8))]
-    plans += [(rougher, 8, times) for times in (2, 4, 8)]
-    for chosen, action_times, state_times in plans:
+    spacing = settings.exit_spacing
+    quick = {SPEAKING_STATE: min(spacing, settings.speech_spacing)}
+    plans = [(settings, 1, 1, quick), (settings, 1, 1, {})]
+    plans += [(rougher, times, 1, {}) for times in (1, 2, 4, 8)]
+    plans += [(rougher, 8, times, {}) for times in (2, 4, 8)]
+    for chosen, action_times, state_times, own in plans:
         spacings = {
-            group: settings.exit_spacing * (action_times if is_action else state_times)
+            group: own.get(group, spacing * (action_times if is_action else state_times))
             for group, is_action in groups.items()
         }
         usual = _USUAL_LENGTH if chosen is settings else _SHORT_LENGTH
         if _bridge_share(clips, chosen, spacings, usual) <= _largest_share(clips, settings):
             break
     warnings = []
-    slow = sorted(group for group, spacing in spacings.items() if spacing > settings.exit_spacing)
+    slow = sorted(group for group, within in spacings.items() if within > spacing)
     if slow:
         warnings.append(
             f"To keep the pack small, {', '.join(slow)} may begin up to"

@@ -22,6 +22,13 @@ class MotionSettings(BaseModel):
     exit_spacing: int = Field(
         default=3, ge=1, le=50, description="A change of state begins within this many pictures."
     )
+    speech_spacing: int = Field(
+        default=2,
+        ge=1,
+        le=50,
+        description="Speech, which waits for it, has its gesture begin within this many pictures; "
+        "exit_spacing where the pack would become too large.",
+    )
     bridge_lengths: tuple[int, ...] = Field(
         default=(2, 3, 4, 5),
         min_length=1,

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 REST_STATE = "idle"
 """The state that every avatar has: silent, and where an interrupt leads."""
 
+SPEAKING_STATE = "gesture"
+"""The state that an avatar is in while it speaks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

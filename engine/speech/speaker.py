@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.clock import aligned, nearest
-from engine.motion.step import REST_STATE
+from engine.motion.step import REST_STATE, SPEAKING_STATE
 from engine.speech.activity import Activity
 from engine.speech.sound import PACKET_MS
 from engine.speech.utterance import Utterance
-
-SPEAKING_STATE = "gesture"
-"""The state that an avatar is in while it speaks."""
 
 _SLOT = PACKET_MS / 1000
 _PLAN_AHEAD_MS = 240

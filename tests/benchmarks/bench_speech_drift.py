@@ -12,9 +12,9 @@ from aiortc.rtp import RtcpPacket, RtcpSrPacket, RtpPacket
 
 from engine.avatar.cuts import CutWalk
 from engine.avatar.player import Player
-from engine.motion.step import REST_STATE
+from engine.motion.step import REST_STATE, SPEAKING_STATE
 from engine.speech.sound import PACKET_MS, SAMPLE_RATE, Span
-from engine.speech.speaker import SPEAKING_STATE, Speaker
+from engine.speech.speaker import Speaker
 from engine.speech.utterance import Utterance
 from tests.benchmarks.speech_senses import Reports
 from tests.benchmarks.table import Row
