@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from engine.errors import InvalidInput, MissingDependency
 from engine.pipeline.model_settings import RuntimeSettings
@@ -15,9 +16,9 @@ from processors.background_blur import BackgroundBlur, load_matting
 from processors.basic import Mirror, NoProcessor
 from processors.chain import Chain
 from processors.faces.yunet import YuNet
-from processors.gpu_memory import GpuMemory
 from processors.models.files import ModelNotFound, model_folders
 from processors.models.library import ModelLibrary
+from processors.models.nvml import Nvml
 from processors.overlay import Overlay
 from processors.swap.control import SwapControl
 from processors.swap.models import SwapModels
@@ -80,7 +81,7 @@ def processor_factories(
         "mirror": Mirror,
         "anonymise": anonymise,
         "background_blur": background_blur,
-        "overlay": lambda: Overlay(context.snapshot, GpuMemory().read),
+        "overlay": lambda: Overlay(context.snapshot, partial(Nvml().read, 0)),
         **swap.factories(),
     }
 

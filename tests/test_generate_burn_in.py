@@ -10,12 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.clips.opening import ClipDamaged
+from engine.media.containers import ContainerUnfit
+from engine.media.tracks import display_size, sound_offset
 from engine.speech.captions import Cue
 from processors.generate.burn_in import burn
 from processors.generate.soft_subtitles import add_track
 from processors.generate.subtitle_files import Transcript
 from processors.generate.subtitles import SubtitleParameters, SubtitleStyle
-from processors.generate.tracks import ContainerUnfit, display_size, sound_offset
 from tests.clipmaking import (
     luma_of,
     numbered_clip,
@@ -164,6 +165,24 @@ def test_odd_sizes_and_formats_that_cannot_be_drawn_on(tmp_path: Path) -> None:
     assert (int(frame.color_range), int(frame.colorspace)) == (1, 6)
     assert is_drawn(frame)
     assert read_quarters(pictures(made)[2]) == read_quarters(pictures(source)[2])
+
+
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+def test_formats_that_cannot_be_drawn_on_keep_their_colours(tmp_path: Path, matrix: int) -> None:
+    source = write_clip(
+        tmp_path / "in.mkv",
+        [quartered()] * 2,
+        codec="ffv1",
+        pixel_format="yuv411p",
+        colour=(matrix, 1, 1),
+    )
+    made, _, _ = burnt(source, tmp_path / "out", crf=1)
+    before, after = pictures(source)[0], pictures(made)[0]
+
+    assert after.format.name == "yuv420p"
+    assert int(after.colorspace) == matrix
+    one, other = (frame.to_ndarray(format="rgb24").astype(int) for frame in (before, after))
+    assert np.abs(one - other).mean() < 3
 
 
 def test_a_size_that_changes_on_the_way(tmp_path: Path) -> None:

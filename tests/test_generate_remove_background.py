@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from engine.errors import ClipError
 from engine.pipeline.model_settings import RuntimeSettings
 from processors.generate import cutout, transparent_video
-from processors.generate.cutout import Steady, clean, cover, over, soften
+from processors.generate.cutout import Steady, clean, over, soften
 from processors.generate.inputs import BadInput
 from processors.generate.matting import BackgroundRemover, NoBackground
 from processors.generate.picture_files import BadPicture
@@ -26,6 +26,7 @@ from processors.generate.recipe import read_recipe
 from processors.generate.registry import LoadedGenerators
 from processors.generate.rembg_masks import MaskFailed, UnknownSession
 from processors.generate.remove_background import REMOVE_BACKGROUND, RemoveBackgroundParameters
+from processors.generate.resizing import covering
 from processors.models.files import ModelDamaged, ModelNotFound
 from processors.models.session import OutOfMemory
 from tests.clipmaking import write_clip
@@ -366,8 +367,8 @@ def test_masks_are_steady_where_nothing_moves() -> None:
 
 def test_backgrounds_cover_any_size() -> None:
     wide = np.zeros((10, 100, 3), np.uint8)
-    assert cover(wide, 33, 47).shape == (47, 33, 3)
-    assert cover(wide, 201, 11).shape == (11, 201, 3)
+    assert covering(wide, (33, 47)).shape == (47, 33, 3)
+    assert covering(wide, (201, 11)).shape == (11, 201, 3)
 
 
 def test_parameters() -> None:

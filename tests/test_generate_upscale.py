@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.errors import InvalidInput
-from processors.generate import upscaling
 from processors.generate.declaration import BadParameters
+from processors.generate.enlarging import Enlarger, Way
 from processors.generate.inputs import BadInput
 from processors.generate.picture_files import BadPicture
 from processors.generate.recipe import read_recipe
@@ -219,7 +219,7 @@ def test_the_ladder() -> None:
 
 def test_half_precision_computes_with_16_bits(models: Path) -> None:
     params = UpscaleParameters(precision="half")
-    way = upscaling.Way("cpu", 64, half=True)
+    way = Way("cpu", 64, half=True)
     restorer = load_restorer([models / "compact/compact.pth"])
     seen: list[Any] = []
 
@@ -228,11 +228,11 @@ def test_half_precision_computes_with_16_bits(models: Path) -> None:
 
     handle = torch.nn.modules.module.register_module_forward_pre_hook(watch)
     try:
-        enlarger = upscaling.Enlarger(restorer, way, params, torch)
+        enlarger = Enlarger(restorer, way, params, torch)
         made = enlarger.to_size(noise(12, 8), (48, 32), lambda _: None)
     finally:
         handle.remove()
-    full = upscaling.Enlarger(restorer, upscaling.Way("cpu", 64, False), params, torch)
+    full = Enlarger(restorer, Way("cpu", 64, False), params, torch)
     assert set(seen) == {torch.float16}
     exact = full.to_size(noise(12, 8), (48, 32), lambda _: None)
     assert np.abs(made.astype(int) - exact).max() <= 3

@@ -19,9 +19,9 @@ from processors.face_hold import FaceHold
 from processors.faces.detector import DetectionFailed
 from processors.faces.face import Face
 from processors.faces.yunet import YuNet
-from processors.gpu_memory import GpuMemory
 from processors.models.files import ModelNotFound
 from processors.models.library import ModelLibrary
+from processors.models.nvml import Nvml
 from processors.overlay import Overlay, describe
 from processors.registry import (
     ProcessorContext,
@@ -271,7 +271,8 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_gpu_gives_no_reading() -> None:
-    assert GpuMemory("no-such-library.so").read() is None
+    driver = Nvml("no-such-library.so")
+    assert (driver.count(), driver.read(0)) == (0, None)
 
 
 def test_every_name_is_built(models: Path) -> None:

@@ -5,7 +5,7 @@ Pictures become BGR on the way. Which numbers of Y'CbCr mean which BGR is the *m
 file has to say so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from av.video.frame import VideoFrame
@@ -38,8 +38,20 @@ class Colours:
     transfer: int
 
     @classmethod
+    def said_by(cls, frame: VideoFrame) -> Self:
+        """Return what a decoded picture says, for pictures that are encoded as they are stored."""
+        return cls(
+            int(frame.colorspace),
+            int(frame.color_range),
+            int(frame.color_primaries),
+            int(frame.color_trc),
+        )
+
+    @classmethod
     def of(cls, frame: VideoFrame) -> Self:
-        """Return those of a decoded picture, or what pictures made of RGB get."""
+        """Return those for pictures that are converted: those of a decoded one, or, of RGB, what
+        is usual at its height.
+        """
         primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
         matrix, span = int(frame.colorspace), int(frame.color_range)
         if frame.format.is_rgb:
@@ -50,6 +62,19 @@ class Colours:
         if frame.format.name.startswith("yuvj"):
             span = _FULL
         return cls(matrix, span, primaries, transfer)
+
+    def at_height(self, lines: int, before: int) -> Self:
+        """Return those for pictures of another height.
+
+        Players take a video of many lines for BT.709 if it does not say otherwise.
+
+        Args:
+            lines: The new height.
+            before: The old one.
+        """
+        if self.matrix == _UNSAID and before < _HD_LINES <= lines:
+            return replace(self, matrix=_BT601)
+        return self
 
     def describe(self, stream: VideoStream) -> None:
         """Have an encoder's stream say so."""
@@ -63,8 +88,23 @@ class Colours:
         Args:
             image: ``uint8[h, w, 3]``, BGR; both sides even.
         """
-        return VideoFrame.from_ndarray(image, format="bgr24").reformat(
-            format="yuv420p",
+        return self.converted(VideoFrame.from_ndarray(image, format="bgr24"), "yuv420p")
+
+    def converted(
+        self, frame: VideoFrame, pixel_format: str, size: tuple[int, int] | None = None
+    ) -> VideoFrame:
+        """Return a picture in another format, and these colours.
+
+        Args:
+            frame: In whatever colours it says that it has.
+            pixel_format: FFmpeg's name of one with Y'CbCr.
+            size: Width and height, where they are to be others.
+        """
+        width, height = size or (frame.width, frame.height)
+        return frame.reformat(
+            width,
+            height,
+            pixel_format,
             dst_colorspace=_BT601 if self.matrix == _UNSAID else self.matrix,
             dst_color_range=self.range or _TELEVISION,
             interpolation=EXACT,

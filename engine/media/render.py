@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.clips.opening import opened
 from engine.clock import Clock, monotonic
 from engine.media.mp4 import create_mp4
 from engine.media.render_notes import Notes, RenderOptions
 from engine.media.rendering import Encoding, Progress, Rendering
+from engine.media.source_video import opened_video
 from engine.media.xmp import TOOL, append_to_mp4, xmp_packet
 from engine.pipeline.protocols import Transform
 
@@ -75,11 +75,11 @@ def render(
         OutputExists: ``target`` is there and is no stopped run of this one.
     """
     notes = Notes(source, target, options)
-    encoding = Encoding(options.crf, options.preset, options.batch_size)
-    with opened(source) as (container, stream):
+    encoding = Encoding(options.crf, options.preset, options.batch_size, resumable=True)
+    with opened_video(source, from_zero=False) as video:
         earlier = notes.begin(options.overwrite)
         with create_mp4(notes.part) as output:
-            work = Rendering(source, container, stream, output, transform, encoding, clock)
+            work = Rendering(video, output, "mp4", transform, encoding, clock)
             stopped = work.run(stop.is_set, report, earlier=earlier)
     if options.source_type is not None:
         append_to_mp4(notes.part, xmp_packet(options.source_type, TOOL))

@@ -1,42 +1,39 @@
 """Every frame of a video through processors, off line, into a file that is open for writing.
 
 Sound is copied, timestamps are kept (variable frame rates too), and so are the meaning of the
-colours. The output is H.264 without B-frames, so one packet of it is one frame of the input; that
-is what makes a stopped run resumable: the finished packets are copied and work goes on with the
-next frame.
+colours. A resumable output is H.264 without B-frames, so one packet of it is one frame of the
+input: the finished packets of a run that was stopped are copied, and work goes on with the next
+frame.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.error
 import numpy as np
 from av.bitstream import BitStreamFilterContext
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
-from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from engine.clips.opening import check_size, damaged, stream_pixel_aspect
 from engine.clock import Clock, monotonic
 from engine.media.colours import Colours
+from engine.media.container_names import FileKind
 from engine.media.fitting import even_size, fit
+from engine.media.h264 import add_h264
+from engine.media.remaking import Made, Remaking
+from engine.media.source_video import SourceVideo
 from engine.media.upright import upright
 from engine.pipeline.frame import Frame, Image
 from engine.pipeline.protocols import Transform
 
 PREROLL = 30
 """Frames before the point of resumption that the processors see again, to know what they knew."""
-
-_USUAL_RATE = Fraction(25)
-_MOST_WAITING = 20_000
-"""Packets of sound that may come before the first picture: several minutes of some tracks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +45,14 @@ class Encoding:
         preset: x264's speed.
         batch_size: Frames processed at once.
         threads: Of decoder and encoder; 0: as many as there are cores.
+        resumable: See ``add_h264``.
     """
 
     crf: int = 18
     preset: str = "veryfast"
     batch_size: int = 1
     threads: int = 0
+    resumable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +73,17 @@ class Progress:
     left_s: float | None
 
 
-def ignore(_: Image) -> None:
-    """Do nothing with a picture."""
+def ignore(_: object) -> None:
+    """Do nothing with a picture or a report."""
 
 
 class Rendering:
-    """One run: decoding, processing, encoding and muxing in turn.
+    """One run; implements ``Pictures``.
 
     Args:
-        source: Of the input, for messages.
-        container: The input, from ``opening.opened``.
-        stream: Its moving picture.
+        video: The input.
         output: Where to write; not begun yet. ``run`` does not close it.
+        kind: Its container.
         transform: The processors.
         encoding: How.
         clock: Seconds.
@@ -98,10 +96,9 @@ class Rendering:
 
     def __init__(
         self,
-        source: Path,
-        container: InputContainer,
-        stream: VideoStream,
+        video: SourceVideo,
         output: OutputContainer,
+        kind: FileKind,
         transform: Transform,
         encoding: Encoding,
         clock: Clock = monotonic,
@@ -109,22 +106,20 @@ class Rendering:
         self.written = 0
         self.copied = 0
         self.withheld = 0
-        self._source = source
-        self._container = container
-        self._stream = stream
-        self._output = output
+        self._video = video
         self._transform = transform
         self._encoding = encoding
         self._clock = clock
-        self._aspect = stream_pixel_aspect(stream)
-        self._time_base = Fraction(stream.time_base or Fraction(1, 90_000))
-        self._total = frames_of(container, stream)
-        self._sound: dict[int, Stream] = {}
-        self._encoder: VideoStream | None = None
+        self._loop = Remaking(video, output, kind, self, encoding.threads)
+        self._total = video.frames
+        self._size = (0, 0)
         self._colours: Colours | None = None
-        self._waiting_sound: deque[Packet[Stream]] = deque()
+        self._taken = 0
+        self._finished: deque[Packet[VideoStream]] = deque()
         self._batch: list[Frame] = []
-        stream.codec_context.thread_count = encoding.threads
+        self._started_at = 0.0
+        self._report: Callable[[Progress], None] = ignore
+        self._show: Callable[[Image], None] = ignore
 
     def run(
         self,
@@ -139,7 +134,7 @@ class Rendering:
             stop: Asked before each frame: whether to end there. May raise.
             report: Told after each batch. May raise.
             show: Given each finished picture, ``uint8[h, w, 3]``, BGR; must not change it.
-            earlier: The file of an earlier run, whose frames are copied.
+            earlier: The file of an earlier run that was resumable, whose frames are copied.
 
         Returns:
             Whether it was stopped before the end.
@@ -148,140 +143,73 @@ class Rendering:
             ClipDamaged: No picture of the input can be decoded.
             ClipTooLarge: One has too many pixels.
         """
-        finished = deque(_packets(earlier)) if earlier is not None else deque()
-        self.copied = len(finished)
-        started_at = self._clock()
-        stopped = False
-        for index, frame in enumerate(self._frames()):
-            if index >= self.copied and stop():
-                stopped = True
-                break
-            if finished:
-                self._copy(finished.popleft())
-                if len(finished) < PREROLL:
-                    self._transform.apply([frame])
-                continue
-            self._batch.append(frame)
-            if len(self._batch) >= self._encoding.batch_size:
-                self._flush(show)
-                report(self._progress(started_at))
-        if self._encoder is None:
-            raise damaged(self._source)
-        self._flush(show)
-        self._output.mux(self._encoder.encode(None))
-        report(self._progress(started_at))
+        if earlier is not None:
+            self._finished.extend(_packets(earlier))
+        self.copied = len(self._finished)
+        self._report, self._show = report, show
+        self._started_at = self._clock()
+        stopped = self._loop.run(lambda: not self._finished and stop())
+        report(self._progress())
         return stopped
 
-    def _frames(self) -> Iterator[Frame]:
-        """Every picture, upright; sound passes by on the way."""
-        step = max(1, round(1 / ((self._stream.average_rate or _USUAL_RATE) * self._time_base)))
-        pts: int | None = None
-        for sequence, decoded in enumerate(self._decode()):
-            check_size(self._source, round(decoded.width * self._aspect), decoded.height)
-            following = 0 if pts is None else pts + step
-            own = following if decoded.pts is None else decoded.pts
-            pts = own if pts is None else max(pts + 1, own)
-            image = upright(decoded, self._aspect, exact=True)
-            if self._encoder is None:
-                self._begin(image, Colours.of(decoded))
-            yield Frame(image, sequence, pts, self._time_base, float(pts * self._time_base))
-
-    def _decode(self) -> Iterator[VideoFrame]:
-        sound = [stream for stream in self._container.streams.audio if stream.codec_context]
-        for packet in _demuxed(self._container, [self._stream, *sound]):
-            if packet.stream is not self._stream:
-                self._pass_sound(packet)
-                continue
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError:
-                continue
-            yield from (frame for frame in frames if isinstance(frame, VideoFrame))
-
-    def _begin(self, image: Image, colours: Colours) -> None:
-        """Set up the output; its size and colours are those of the first picture."""
+    def begin(self, first: VideoFrame, output: OutputContainer) -> VideoStream:
+        """Set up the encoder; size and colours are those of the first picture."""
         encoding = self._encoding
-        encoder = self._output.add_stream(
-            "libx264",
-            rate=Fraction(self._stream.average_rate or _USUAL_RATE),
-            options={"preset": encoding.preset, "crf": str(encoding.crf), "bf": "0"},
+        encoder = add_h264(
+            output, self._video.rate, encoding.crf, encoding.preset, encoding.resumable
         )
-        encoder.width, encoder.height = even_size(image)
+        self._size = even_size(self._upright(first))
+        encoder.width, encoder.height = self._size
         encoder.pix_fmt = "yuv420p"
-        encoder.time_base = self._time_base
-        encoder.codec_context.time_base = self._time_base
-        encoder.codec_context.thread_count = encoding.threads
-        colours.describe(encoder)
-        for stream in self._container.streams.audio:
-            if stream.codec_context:
-                self._sound[stream.index] = self._output.add_stream_from_template(stream)
-        self._encoder, self._colours = encoder, colours
-        while self._waiting_sound:
-            self._pass_sound(self._waiting_sound.popleft())
+        self._colours = Colours.of(first)
+        self._colours.describe(encoder)
+        return encoder
 
-    def _pass_sound(self, packet: "Packet[Stream]") -> None:
-        if packet.dts is None:
+    def take(self, frame: VideoFrame) -> Made:
+        """Process the picture, with others of its batch; what an earlier run made is copied."""
+        image, pts, time_base = self._upright(frame), frame.pts or 0, self._video.time_base
+        taken = Frame(image, self._taken, pts, time_base, float(pts * time_base))
+        self._taken += 1
+        if self._finished:
+            self.written += 1
+            yield self._finished.popleft()
+            if len(self._finished) < PREROLL:
+                self._transform.apply([taken])
             return
-        if self._encoder is None:
-            if len(self._waiting_sound) == _MOST_WAITING:
-                raise damaged(self._source)
-            self._waiting_sound.append(packet)
-            return
-        packet.stream = self._sound[packet.stream.index]
-        self._output.mux(packet)
+        self._batch.append(taken)
+        if len(self._batch) >= self._encoding.batch_size:
+            yield from self.rest()
+            self._report(self._progress())
 
-    def _copy(self, packet: "Packet[VideoStream]") -> None:
-        assert self._encoder is not None
-        packet.stream = self._encoder
-        self._output.mux(packet)
-        self.written += 1
-
-    def _flush(self, show: Callable[[Image], None]) -> None:
+    def rest(self) -> Made:
+        """Process what waits for its batch."""
         done = {frame.sequence: frame for frame in self._transform.apply(self._batch)}
         for frame in self._batch:
             result = done.get(frame.sequence)
             if result is None:
                 self.withheld += 1
             image = np.zeros_like(frame.image) if result is None else result.image
-            show(image)
-            self._encode(image, frame.pts)
+            self._show(image)
+            yield self._picture(image, frame)
+            self.written += 1
         self._batch = []
 
-    def _encode(self, image: Image, pts: int) -> None:
-        assert self._encoder is not None
-        assert self._colours is not None
-        picture = self._colours.encoded(fit(image, (self._encoder.width, self._encoder.height)))
-        picture.pts, picture.time_base = pts, self._time_base
-        self._output.mux(self._encoder.encode(picture))
-        self.written += 1
+    def _upright(self, frame: VideoFrame) -> Image:
+        return upright(frame, self._video.pixel_aspect, exact=True)
 
-    def _progress(self, started_at: float) -> Progress:
-        elapsed = max(self._clock() - started_at, 1e-6)
+    def _picture(self, image: Image, frame: Frame) -> VideoFrame:
+        assert self._colours is not None
+        picture = self._colours.encoded(fit(image, self._size))
+        picture.pts, picture.time_base = frame.pts, frame.time_base
+        return picture
+
+    def _progress(self) -> Progress:
+        elapsed = max(self._clock() - self._started_at, 1e-6)
         rate = (self.written - self.copied) / elapsed
         left = None
         if self._total is not None and rate > 0:
             left = max(0, self._total - self.written) / rate
         return Progress(self.written, self._total, rate, left)
-
-
-def frames_of(container: InputContainer, stream: VideoStream) -> int | None:
-    """Return how many frames a video has, by its length and rate where it does not count them."""
-    if stream.frames:
-        return stream.frames
-    if container.duration and stream.average_rate:
-        return max(1, round(container.duration / av.time_base * stream.average_rate))
-    return None
-
-
-def _demuxed(container: InputContainer, streams: Sequence[Stream]) -> "Iterator[Packet[Stream]]":
-    """The packets of a file, as far as it can be read."""
-    packets = container.demux(*streams)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.error.FFmpegError):
-            return
-        yield packet
 
 
 def _packets(path: Path) -> "Iterator[Packet[VideoStream]]":

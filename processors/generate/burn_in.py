@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,18 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.clips.filtering import picture_key
+from engine.media.containers import choose_container
+from engine.media.h264 import add_h264
+from engine.media.source_video import opened_video
 from engine.speech.captions import Cue
 from processors.generate.blending import Ink
-from processors.generate.canvas import Canvas
 from processors.generate.declaration import Context
+from processors.generate.drawable import Drawable
 from processors.generate.fonts import FontFile, find_font
 from processors.generate.lettering import Layer, Lettering
 from processors.generate.subtitle_files import lines_of
 from processors.generate.subtitles import SubtitleParameters
-from processors.generate.tracks import choose_container
-from processors.generate.video_pictures import SourceVideo, opened_video, remake
+from processors.generate.video_pictures import remake
 
 
 def burn(
@@ -107,28 +110,26 @@ class _Burning:
         self._font = font
         self._cues = cues
         self._context = context
-        self._canvas: Canvas | None = None
+        self._drawable: Drawable | None = None
         self._drawer: CueDrawer | None = None
 
-    def begin(self, first: VideoFrame, output: OutputContainer, video: SourceVideo) -> VideoStream:
+    def begin(
+        self, first: VideoFrame, output: OutputContainer, rate: Fraction, pixel_aspect: Fraction
+    ) -> VideoStream:
         """Set up encoder and letters for pictures like the first one."""
-        encoder = output.add_stream(
-            "libx264",
-            rate=video.rate,
-            options={"preset": self._params.preset, "crf": str(self._params.crf)},
-        )
-        self._canvas = Canvas.like(first)
-        self._canvas.describe(encoder)
-        size = (self._canvas.width, self._canvas.height)
-        lettering = Lettering(self._params.style, self._font, size, video.pixel_aspect)
+        encoder = add_h264(output, rate, self._params.crf, self._params.preset)
+        self._drawable = Drawable.like(first)
+        self._drawable.describe(encoder)
+        size = (self._drawable.width, self._drawable.height)
+        lettering = Lettering(self._params.style, self._font, size, pixel_aspect)
         self._drawer = CueDrawer(lettering, self._cues)
         return encoder
 
     def change(self, frame: VideoFrame, seconds: float) -> VideoFrame:
         """Draw the cue that is due."""
-        assert self._canvas is not None
+        assert self._drawable is not None
         assert self._drawer is not None
-        drawn = self._canvas.take(frame)
+        drawn = self._drawable.take(frame)
         self._drawer.draw(drawn, seconds)
         if self._context.wants_preview():
             self._context.preview(np.asarray(drawn.to_ndarray(format="bgr24"), np.uint8))

@@ -135,19 +135,6 @@ def over(colour: Bytes, alpha: Bytes, background: Bytes) -> Bytes:
     return np.asarray(mixed + 0.5, np.uint8)
 
 
-def cover(picture: Bytes, width: int, height: int) -> Bytes:
-    """Scale a picture so that it covers a size, and cut off what is too much on both sides."""
-    scale = max(width / picture.shape[1], height / picture.shape[0])
-    size = (
-        max(width, round(picture.shape[1] * scale)),
-        max(height, round(picture.shape[0] * scale)),
-    )
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    scaled = cv2.resize(picture, size, interpolation=way)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    return np.ascontiguousarray(scaled[top : top + height, left : left + width], np.uint8)
-
-
 class Steady:
     """Keeps the mask of a video from flickering where the picture stands still.
 

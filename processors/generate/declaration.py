@@ -27,9 +27,6 @@ Json = Mapping[str, Any]
 MediaKind = Literal["image", "video", "audio", "mask"]
 """A mask is an image whose white pixels are meant."""
 
-ContainerName = Literal["auto", "mp4", "mkv"]
-"""Of a video that is made; auto: MP4 if that can hold its tracks, else MKV."""
-
 OutputKind = Literal["image", "video", "audio", "mask", "subtitles", "data"]
 DeviceKind = Literal["cpu", "cuda"]
 Memory = Mapping[DeviceKind, int]

@@ -1,6 +1,7 @@
 """Runs ``remove_background``."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,13 @@ from av.video.stream import VideoStream
 
 from engine.errors import InvalidInput
 from engine.media.colours import Colours
+from engine.media.container_names import FileKind
+from engine.media.containers import choose_container
+from engine.media.h264 import add_h264
+from engine.media.source_video import opened_video
+from engine.media.upright import exact_bgr
 from engine.pipeline.model_settings import RuntimeSettings
-from processors.generate.cutout import Steady, clean, cover, over, soften
+from processors.generate.cutout import Steady, clean, over, soften
 from processors.generate.declaration import Context, Inputs, Result, Services
 from processors.generate.inputs import picture_size_of
 from processors.generate.ladder import FIRST_RUNG, Rung, climb
@@ -25,9 +31,9 @@ from processors.generate.picture_files import (
 from processors.generate.recipe import tags
 from processors.generate.rembg_masks import Masker, load_masker, locate, network_side
 from processors.generate.remove_background import RemoveBackgroundParameters
-from processors.generate.tracks import FileKind, choose_container
+from processors.generate.resizing import covering
 from processors.generate.transparent_video import TransparentStream
-from processors.generate.video_pictures import SourceVideo, opened_video, remake
+from processors.generate.video_pictures import remake
 from processors.models.memory import ModelSpec
 from processors.models.memory_devices import CPU
 from processors.models.providers import CUDA
@@ -153,7 +159,7 @@ class Cutter:
     def _behind(self, colour: Bytes) -> Bytes:
         assert self._background is not None
         if self._fitted is None or self._fitted.shape != colour.shape:
-            self._fitted = cover(self._background, colour.shape[1], colour.shape[0])
+            self._fitted = covering(self._background, (colour.shape[1], colour.shape[0]))
         return self._fitted
 
 
@@ -213,17 +219,18 @@ class _CutVideo:
         self._colours: Colours | None = None
         self._size = (0, 0)
 
-    def begin(self, first: VideoFrame, output: OutputContainer, video: SourceVideo) -> VideoStream:
+    def begin(
+        self, first: VideoFrame, output: OutputContainer, rate: Fraction, pixel_aspect: Fraction
+    ) -> VideoStream:
         colours = self._colours = Colours.of(first)
         # Two pixels share their colour in what is encoded.
         self._size = (max(2, first.width & ~1), max(2, first.height & ~1))
         crf = self._cutter.params.crf
         if self._cutter.params.output == "transparent":
             self._clear = TransparentStream(self._kind, colours, crf)
-            stream = self._clear.add_to(output, video.rate)
+            stream = self._clear.add_to(output, rate)
         else:
-            options = {"preset": "fast", "crf": str(crf)}
-            stream = output.add_stream("libx264", rate=video.rate, options=options)
+            stream = add_h264(output, rate, crf, "fast")
             stream.pix_fmt = "yuv420p"
         stream.width, stream.height = self._size
         colours.describe(stream)
@@ -234,7 +241,7 @@ class _CutVideo:
         width, height = self._size
         if (frame.width & ~1, frame.height & ~1) != self._size:
             frame = frame.reformat(width, height)
-        colour = np.ascontiguousarray(frame.to_ndarray(format="bgr24")[:height, :width], np.uint8)
+        colour = np.ascontiguousarray(exact_bgr(frame)[:height, :width])
         alpha = self._cutter.alpha(colour, video=True)
         if self._context.wants_preview():
             self._context.preview(self._cutter.shown(colour, alpha))

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from engine.clips.opening import opened
 from engine.errors import AvatarServerError
+from engine.media.containers import choose_container, create, tags_of
 from engine.media.pictures import encoded
 from engine.media.rendering import Encoding, Progress, Rendering
+from engine.media.source_video import opened_video
 from engine.media.xmp import TOOL, append_to_mp4, xmp_packet
 from engine.pipeline.frame import MICROSECONDS, Frame, Image
 from engine.pipeline.protocols import Processor, Transform
@@ -20,7 +21,6 @@ from processors.chain import Chain
 from processors.faces.picture import load_face_picture
 from processors.generate.declaration import Context
 from processors.generate.recipe import tags
-from processors.generate.tracks import choose_container, create, sound_tracks, tags_of
 from processors.generate.video_output import VideoOutput
 from processors.generate.whole_file import whole_file
 from processors.models.memory import is_out_of_memory
@@ -169,21 +169,21 @@ def process_video(
         ProcessorFailed: See ``Failures.check``; or no frame at all could be done.
     """
     encoding = Encoding(output.crf, output.preset, output.batch_size, context.place.threads)
-    with opened(source) as (container, stream):
-        kind = choose_container(output.container, "h264", sound_tracks(container))
+    with opened_video(source, from_zero=False) as video:
+        kind = choose_container(output.container, "h264", video.sounds)
         target = context.folder / f"{name}.{kind}"
-        metadata = {**tags_of(container), **tags(context.recipe)}
+        metadata = {**tags_of(video.container), **tags(context.recipe)}
         if source_type is not None and kind == "mkv":
             metadata[_SOURCE_TYPE_TAG] = source_type
         with whole_file(target) as part:
             with create(part, kind, metadata) as file:
-                work = Rendering(source, container, stream, file, transform, encoding)
+                work = Rendering(video, file, kind, transform, encoding)
                 work.run(_asking(context), _telling(context, failures), _showing(context))
             if source_type is not None and kind == "mp4":
                 append_to_mp4(part, xmp_packet(source_type, TOOL))
             if work.withheld == work.written:
                 raise failures.failure()
-        missing = stream.frames - work.written
+        missing = video.stream.frames - work.written
     return Made(target, work.written, work.withheld, _warnings(work, missing, failures))
 
 

@@ -16,6 +16,7 @@ from processors.generate.declaration import (
     form,
 )
 from processors.generate.subtitles import Colour
+from processors.generate.video_output import Crf
 
 Session = Literal[
     "",
@@ -106,13 +107,7 @@ class RemoveBackgroundParameters(Parameters):
         " for editing, large).",
         json_schema_extra=form(group=_VIDEO),
     )
-    crf: int = Field(
-        18,
-        ge=0,
-        le=51,
-        description="Quality of a video: smaller is better and larger.",
-        json_schema_extra=form(widget="slider", group=_VIDEO),
-    )
+    crf: Crf = 18
 
 
 def _models(params: RemoveBackgroundParameters) -> tuple[str, ...]:

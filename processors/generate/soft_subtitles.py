@@ -12,17 +12,11 @@ from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import SubtitleSet
 
 from engine.clips.opening import opened
+from engine.media.container_names import ContainerName
+from engine.media.containers import choose_container, create, tags_of
+from engine.media.tracks import TrackCopy, packets_of, seconds_of, sound_tracks, start_of
 from engine.speech.captions import Cue
-from processors.generate.declaration import ContainerName
 from processors.generate.subtitle_files import Transcript, ass_text, milliseconds
-from processors.generate.tracks import (
-    TrackCopy,
-    choose_container,
-    create,
-    seconds_of,
-    sound_tracks,
-    tags_of,
-)
 from processors.generate.whole_file import whole_file
 
 MILLISECOND = Fraction(1, 1000)
@@ -122,9 +116,9 @@ def add_track(
         total = seconds_of(container, picture)
         tags = {**tags_of(container), **metadata}
         with whole_file(target) as part, create(part, kind, tags) as output:
-            copy = TrackCopy(container, output, [picture, *sounds])
+            copy = TrackCopy(output, [picture, *sounds], start_of(container))
             track = _Track(output, _CODECS[kind], transcript)
-            for packet in container.demux([picture, *sounds]):
+            for packet in packets_of(container, [picture, *sounds]):
                 if packet.dts is None or not packet.size:
                     continue
                 at = float(packet.dts * (packet.time_base or 0))

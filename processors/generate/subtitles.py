@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from processors.generate.declaration import (
-    ContainerName,
     Generator,
     Input,
     Inputs,
@@ -16,6 +15,7 @@ from processors.generate.declaration import (
     Services,
     form,
 )
+from processors.generate.video_output import Container, Crf, Preset
 
 Colour = Annotated[
     str, Field(pattern=r"^#[0-9a-fA-F]{6}$", json_schema_extra=form(widget="colour"))
@@ -112,19 +112,9 @@ class SubtitleParameters(Parameters):
         "none",
         description="Make a video, too: soft adds a track that players can show, burnt draws them.",
     )
-    container: ContainerName = Field(
-        "auto", description="Of the video; auto: MP4 if that can hold its tracks, else MKV."
-    )
-    crf: int = Field(
-        18,
-        ge=0,
-        le=51,
-        description="Quality of a burnt video: smaller is better and larger.",
-        json_schema_extra=form(widget="slider"),
-    )
-    preset: Literal["ultrafast", "veryfast", "fast", "medium", "slow"] = Field(
-        "fast", description="How long x264 may take for a smaller burnt video."
-    )
+    container: Container = "auto"
+    crf: Crf = 18
+    preset: Preset = "fast"
     voice_filter: bool = Field(
         True, description="Leave out what is no speech; Whisper invents words for noise."
     )

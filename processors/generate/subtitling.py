@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InvalidInput
+from engine.media.tracks import display_size, sound_offset
 from processors.generate.burn_in import burn
 from processors.generate.declaration import Context, Inputs, Result, Services
 from processors.generate.model_folders import model_folder
@@ -12,7 +13,6 @@ from processors.generate.recipe import tags
 from processors.generate.soft_subtitles import add_track
 from processors.generate.subtitle_files import Transcript, ass, shifted, srt, vtt, words_json
 from processors.generate.subtitles import SubtitleParameters
-from processors.generate.tracks import display_size, sound_offset
 from processors.generate.transcript import FileTranscriber
 from processors.generate.whole_file import write_whole
 from processors.models.files import ModelNotFound

@@ -48,7 +48,7 @@ SwapFacesParameters = with_settings(SwapFacesBase, "SwapFacesParameters")
 
 def frame_size(path: Path) -> tuple[int, int] | None:
     """Return width and height of a picture or video as it is seen; None: it has none."""
-    from processors.generate.tracks import display_size
+    from engine.media.tracks import display_size
 
     return picture_size_of(path) or display_size(path)
 

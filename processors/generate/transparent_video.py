@@ -12,16 +12,14 @@ from av.video.stream import VideoStream
 
 from engine.errors import MissingDependency
 from engine.media.colours import Colours
+from engine.media.container_names import FileKind
 from processors.generate.picture_files import Bytes
-from processors.generate.tracks import FileKind
 
 # Per container: encoder, pixel format, options.
 _ENCODERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "webm": ("libvpx-vp9", "yuva420p", {"b": "0", "row-mt": "1", "cpu-used": "4"}),
     "mov": ("prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"}),
 }
-_BT601, _TELEVISION = 6, 1
-_UNSAID = 2
 
 
 class TransparentStream:
@@ -71,11 +69,7 @@ class TransparentStream:
         # Nothing is seen where all is transparent, so nothing has to be encoded there.
         shown = np.where(alpha[..., None] > 0, colour, 0)
         pixels = np.ascontiguousarray(np.dstack((shown, alpha)), np.uint8)
-        return VideoFrame.from_ndarray(pixels, format="bgra").reformat(
-            format=self._format,
-            dst_colorspace=_BT601 if self._colours.matrix == _UNSAID else self._colours.matrix,
-            dst_color_range=self._colours.range or _TELEVISION,
-        )
+        return self._colours.converted(VideoFrame.from_ndarray(pixels, format="bgra"), self._format)
 
 
 def _there(codec: str) -> bool:

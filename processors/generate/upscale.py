@@ -5,7 +5,6 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from processors.generate.declaration import (
-    ContainerName,
     Generator,
     Input,
     Inputs,
@@ -16,6 +15,7 @@ from processors.generate.declaration import (
     Services,
     form,
 )
+from processors.generate.video_output import Container, Crf, Preset
 
 WITH_DENOISE = "realesr_general_x4v3"
 WITHOUT_DENOISE = "realesr_general_wdn_x4v3"
@@ -25,7 +25,6 @@ _MODEL_BYTES = 70_000_000
 _TILE_BYTES = {"cpu": 1_100_000_000, "cuda": 4_300_000_000}
 _LIBRARY_BYTES = 600_000_000
 _MEMORY = "Memory"
-_VIDEO = "Video"
 
 
 class UpscaleParameters(Parameters):
@@ -73,23 +72,9 @@ class UpscaleParameters(Parameters):
         " shade. On a CPU it is full.",
         json_schema_extra=form(group=_MEMORY),
     )
-    container: ContainerName = Field(
-        "auto",
-        description="Of a video; auto: MP4 if that can hold its sound, else MKV.",
-        json_schema_extra=form(group=_VIDEO),
-    )
-    crf: int = Field(
-        18,
-        ge=0,
-        le=51,
-        description="Quality of a video: smaller is better and larger.",
-        json_schema_extra=form(widget="slider", group=_VIDEO),
-    )
-    preset: Literal["ultrafast", "veryfast", "fast", "medium", "slow"] = Field(
-        "fast",
-        description="How long x264 may take for a smaller video.",
-        json_schema_extra=form(group=_VIDEO),
-    )
+    container: Container = "auto"
+    crf: Crf = 18
+    preset: Preset = "fast"
 
     @model_validator(mode="after")
     def _denoise_is_possible(self) -> "UpscaleParameters":

@@ -1,30 +1,31 @@
 """Runs ``upscale``."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import InvalidInput, MissingDependency
 from engine.media.colours import Colours
+from engine.media.containers import choose_container
+from engine.media.h264 import add_h264
+from engine.media.source_video import opened_video
+from engine.media.upright import exact_bgr
 from processors.generate.declaration import Context, Inputs, Result, Services
 from processors.generate.diffusion.libraries import reproducible, resolve_device
+from processors.generate.enlarging import Enlarger, Way
 from processors.generate.inputs import picture_size_of
 from processors.generate.ladder import FIRST_RUNG, Rung, climb
 from processors.generate.model_files import model_file
-from processors.generate.picture_files import Bytes, Picture, read_picture, write_png
+from processors.generate.picture_files import Picture, read_picture, write_png
 from processors.generate.recipe import tags
-from processors.generate.tiles import by_tiles
-from processors.generate.tracks import choose_container
+from processors.generate.resizing import resized
 from processors.generate.upscale import WITHOUT_DENOISE, UpscaleParameters
-from processors.generate.video_pictures import SourceVideo, opened_video, remake
+from processors.generate.video_pictures import remake
 from processors.models.memory import ModelSpec
 from processors.models.memory_devices import CPU
 from processors.models.restorers import SUFFIXES, Restorer, load_restorer
@@ -37,7 +38,6 @@ MAX_RESULT_SIDE = 8192
 
 _TILE = {"cuda": 512, "cpu": 256}
 _SMALLEST_TILE = 64
-_UNSAID, _BT601, _HD_LINES = 2, 6, 720
 _PIXEL_BYTES = 16_000
 """Working memory per pixel of a tile, in 32 bits: a network of 64 channels that enlarges four
 times."""
@@ -45,26 +45,6 @@ times."""
 
 class TooLarge(InvalidInput):
     """The result would be larger than files can be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How the network is run.
-
-    Attributes:
-        device: ``cpu`` or ``cuda:N``.
-        tile: Side of a tile in pixels.
-        half: With 16 bits.
-    """
-
-    device: str
-    tile: int
-    half: bool
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"{self.device}, tiles of {self.tile} px{', half precision' if self.half else ''}"
 
 
 class Upscaler:
@@ -162,88 +142,6 @@ def _halved(side: int) -> list[int]:
     return sides
 
 
-class Enlarger:
-    """Enlarges pictures by a network, to any size.
-
-    Args:
-        restorer: The network, where it is to run.
-        way: How.
-        params: Scale and overlap.
-        torch: The module.
-    """
-
-    def __init__(self, restorer: Restorer, way: Way, params: UpscaleParameters, torch: Any) -> None:
-        self.scale = params.scale
-        self._restorer = restorer
-        self._way = way
-        self._overlap = params.overlap
-        self._torch = torch
-        # A copy, as the other may stay in memory for jobs with 32 bits.
-        self._module = restorer.module
-        self._dtype = torch.float32
-        if way.half and restorer.half:
-            import copy
-
-            self._module = copy.deepcopy(restorer.module).half()
-            self._dtype = torch.float16
-
-    def to_size(
-        self, picture: Bytes, size: tuple[int, int], progress: Callable[[float], None]
-    ) -> Bytes:
-        """Return a picture in another size.
-
-        Args:
-            picture: ``uint8[h, w, 3]``, BGR.
-            size: Width and height.
-            progress: Told the share that is done; may raise.
-        """
-        scale, passes = self._restorer.scale, self._passes()
-        for number in range(passes):
-            # Before the last pass it is made so small that the pass ends at the size itself.
-            if number and number == passes - 1:
-                before = (-(-size[0] // scale), -(-size[1] // scale))
-                picture = _resized(picture, before)
-
-            def done(share: float, number: int = number) -> None:
-                progress((number + share) / passes)
-
-            picture = by_tiles(picture, scale, self._way.tile, self._overlap, self._enlarged, done)
-        return _resized(picture, size)
-
-    def _passes(self) -> int:
-        passes, reached = 1, self._restorer.scale
-        while reached < self.scale:
-            passes, reached = passes + 1, reached * self._restorer.scale
-        return passes
-
-    def _enlarged(self, part: Bytes) -> Bytes:
-        torch, restorer = self._torch, self._restorer
-        height, width = part.shape[:2]
-        padded = _padded(part, restorer.multiple, restorer.minimum)
-        pixels = np.ascontiguousarray(padded[..., ::-1].transpose(2, 0, 1))[None]
-        with torch.inference_mode():
-            given = torch.from_numpy(pixels).to(self._way.device).to(self._dtype) / 255
-            made = self._module(given)[0].float().clamp_(0, 1).mul_(255).round_()
-            found = made.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-        size = restorer.scale
-        return np.ascontiguousarray(found[: height * size, : width * size, ::-1])
-
-
-def _padded(part: Bytes, multiple: int, minimum: int) -> Bytes:
-    """Repeat the last row and column until a network can take the picture."""
-    height, width = part.shape[:2]
-    below = max(minimum, -(-height // multiple) * multiple) - height
-    right = max(minimum, -(-width // multiple) * multiple) - width
-    return np.pad(part, ((0, below), (0, right), (0, 0)), mode="edge") if below or right else part
-
-
-def _resized(picture: Bytes, size: tuple[int, int]) -> Bytes:
-    if (picture.shape[1], picture.shape[0]) == size:
-        return picture
-    way = cv2.INTER_AREA if size[0] < picture.shape[1] else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, size, interpolation=way), np.uint8)
-
-
 def _picture(enlarger: Enlarger, source: Path, context: Context) -> Result:
     picture = read_picture(source)
     height, width = picture.colour.shape[:2]
@@ -251,7 +149,7 @@ def _picture(enlarger: Enlarger, source: Path, context: Context) -> Result:
     made = enlarger.to_size(
         picture.colour, size, lambda done: context.progress(0.95 * done, "Enlarging")
     )
-    alpha = None if picture.alpha is None else _resized(picture.alpha, size)
+    alpha = None if picture.alpha is None else resized(picture.alpha, size)
     if context.wants_preview():
         context.preview(made)
     context.progress(0.95, "Writing the picture")
@@ -288,7 +186,9 @@ class _LargerVideo:
         self._context = context
         self._colours: Colours | None = None
 
-    def begin(self, first: VideoFrame, output: OutputContainer, video: SourceVideo) -> VideoStream:
+    def begin(
+        self, first: VideoFrame, output: OutputContainer, rate: Fraction, pixel_aspect: Fraction
+    ) -> VideoStream:
         scale = self._params.scale
         # Two pixels share their colour in what is encoded.
         self.size = (2 * round(first.width * scale / 2), 2 * round(first.height * scale / 2))
@@ -297,28 +197,19 @@ class _LargerVideo:
                 f"The video would have {self.size[0]}x{self.size[1]} pixels.",
                 f"H.264 holds at most {MAX_RESULT_SIDE} on a side: choose a smaller scale.",
             )
-        options = {"preset": self._params.preset, "crf": str(self._params.crf)}
-        stream = output.add_stream("libx264", rate=video.rate, options=options)
+        stream = add_h264(output, rate, self._params.crf, self._params.preset)
         stream.width, stream.height = self.size
         stream.pix_fmt = "yuv420p"
-        self._colours = _stated(Colours.of(first), first.height, self.size[1])
+        self._colours = Colours.of(first).at_height(self.size[1], first.height)
         self._colours.describe(stream)
         return stream
 
     def change(self, frame: VideoFrame, seconds: float) -> VideoFrame:
         assert self._colours is not None
-        picture = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), np.uint8)
-        made = self._enlarger.to_size(picture, self.size, lambda _: self._context.check())
+        made = self._enlarger.to_size(exact_bgr(frame), self.size, lambda _: self._context.check())
         if self._context.wants_preview():
             self._context.preview(made)
         return self._colours.encoded(made)
-
-
-def _stated(colours: Colours, before: int, after: int) -> Colours:
-    """Players take a video of many lines for BT.709 if it does not say otherwise."""
-    if colours.matrix == _UNSAID and before < _HD_LINES <= after:
-        return dataclasses.replace(colours, matrix=_BT601)
-    return colours
 
 
 def _check_result(size: tuple[int, int], scale: float) -> None:

@@ -10,9 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from engine.clock import Clock, monotonic
 from engine.pipeline.memory_settings import MemorySettings
@@ -26,10 +25,12 @@ from processors.models.memory_devices import (
     settle,
     size_of,
 )
-from processors.models.memory_errors import NeverFits, forget, is_out_of_memory
+from processors.models.memory_errors import NeverFits, is_out_of_memory
+from processors.models.memory_eviction import Eviction
 from processors.models.memory_report import MemoryReports, ModelReport
 from processors.models.memory_reservations import Ask, Checking, Lease, Reservations, in_mb
 from processors.models.memory_shares import Shares
+from processors.models.memory_spec import ModelSpec
 from processors.models.session import OutOfMemory
 
 __all__ = [
@@ -44,28 +45,6 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 M = TypeVar("M")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec(Generic[M]):
-    """A model, as somebody wants it.
-
-    Attributes:
-        key: Names it, with all that makes a difference to it: ``sdxl_lightning/unet+fp16``.
-        bytes: Of its weights in memory. Corrected after loading where that can be measured.
-        load: Makes it on the CPU, or on ``home``. May be called again after it was dropped.
-        move: Moves it to a device and returns it; None: by its method ``to``.
-        home: The device that ``load`` puts it on, for what cannot be moved (onnxruntime,
-            CTranslate2); it is dropped when it has to leave. None: the CPU, and it can be moved.
-        load_bytes: RAM that loading takes at its peak, if that is more than ``bytes``.
-    """
-
-    key: str
-    bytes: int
-    load: Callable[[], M]
-    move: Callable[[M, str], M] | None = None
-    home: str | None = None
-    load_bytes: int = 0
 
 
 class Pin:
@@ -105,7 +84,10 @@ class ModelMemory:
         self._wall = wall
         self._settle = settle
         self._shares = Shares(self.settings, reports, probe or SystemProbe())
-        self._reservations = Reservations(self._shares, self._evict, clock, self.settings.wait_s)
+        self._eviction = Eviction(settle)
+        self._reservations = Reservations(
+            self._shares, self._eviction.evict, clock, self.settings.wait_s
+        )
 
     def budget(self, device: str) -> int:
         """Return the most bytes that models may take on a device.
@@ -166,7 +148,7 @@ class ModelMemory:
             accounts.models[name] = kept
             self._reservations.take_anyway(kept, device, size)
             while accounts.room(device) < 0 and (idle := accounts.victim(device)):
-                self._evict(idle)
+                self._eviction.evict(self._reservations, idle)
         return Pin(lambda: self._reservations.unpin(name))
 
     def free(self, ram: bool = True) -> int:
@@ -181,9 +163,9 @@ class ModelMemory:
                 if kept.idle and (ram or kept.place != CPU):
                     freed += kept.size
                     if ram:
-                        self._drop(kept)
+                        self._eviction.drop(self._reservations, kept)
                     else:
-                        self._evict(kept)
+                        self._eviction.evict(self._reservations, kept)
         self._settle(True)
         return freed
 
@@ -215,7 +197,7 @@ class ModelMemory:
         found: list[Lease] = []
 
         def weights() -> dict[str, int] | None:
-            return _weights(spec, device, accounts.models.get(spec.key))
+            return spec.weights(device, accounts.models.get(spec.key))
 
         def needs() -> dict[str, int] | None:
             parts = weights()
@@ -224,7 +206,7 @@ class ModelMemory:
         def take() -> None:
             parts = weights()
             assert parts is not None
-            kept = accounts.models.setdefault(spec.key, _new(spec))
+            kept = accounts.models.setdefault(spec.key, spec.kept())
             kept.busy = kept.model is None or kept.place != device
             kept.last_used = self._wall()
             for where, count in parts.items():
@@ -303,73 +285,6 @@ class ModelMemory:
         if lease.working and lease.device != CPU:
             # What torch keeps for its next tensors, other processes cannot have.
             self._settle(False)
-
-    def _evict(self, kept: Kept, spared: str = "", beside: int = 0) -> None:
-        """Have an idle model leave its place, for the RAM if it may and can, else for good.
-
-        With the lock, which is open meanwhile.
-
-        Args:
-            kept: The model.
-            spared: Key of a model that must stay in RAM.
-            beside: Bytes of RAM that must stay free.
-        """
-        place = kept.place
-        kept.busy = True
-        if not (kept.movable and place != CPU and self._room_in_ram(kept, spared, beside)):
-            self._drop(kept)
-            return
-        with self._reservations.unlocked():
-            try:
-                kept.model = kept.move(kept.model, CPU)
-            except Exception as error:  # noqa: BLE001  # whatever it was, it can be loaded again
-                # The text alone: the error would keep the model.
-                _log.warning("%s cannot go to the RAM and is dropped: %s", kept.key, str(error))
-                forget(error)
-                kept.model = None
-            self._settle(False)
-        if kept.model is None:
-            self._drop(kept)
-            return
-        kept.busy = False
-        self._reservations.accounts.moved(kept, CPU, evicted=True)
-        self._reservations.publish()
-        _log.info("%s has left %s for the RAM.", kept.key, place)
-
-    def _room_in_ram(self, kept: Kept, spared: str, beside: int) -> bool:
-        """Make and reserve room in RAM for a model that leaves its device."""
-        while not self._reservations.take_now(kept, CPU, kept.size, beside):
-            idle = self._reservations.accounts.victim(CPU, spared)
-            if idle is None:
-                return False
-            self._drop(idle)
-        return True
-
-    def _drop(self, kept: Kept) -> None:
-        """Have an idle model leave memory. With the lock, which is open meanwhile."""
-        kept.busy = True
-        with self._reservations.unlocked():
-            kept.model = None
-            self._settle(True)
-        self._reservations.accounts.remove(kept, evicted=True)
-        self._reservations.publish()
-        _log.info("%s has left memory.", kept.key)
-
-
-def _new(spec: ModelSpec[Any]) -> Kept:
-    place = canonical(spec.home or CPU)
-    return Kept(spec.key, spec.bytes, place, spec.home is None, spec.move or move_to)
-
-
-def _weights(spec: ModelSpec[Any], device: str, kept: Kept | None) -> dict[str, int] | None:
-    """Return what a model's weights need by device; None while somebody else has it elsewhere."""
-    if kept is None:
-        first = canonical(spec.home or CPU)
-        loading = max(spec.load_bytes, spec.bytes if first == CPU else 0)
-        return {CPU: loading} | ({} if device == CPU else {device: spec.bytes})
-    if kept.busy or kept.pinned or (kept.place != device and not kept.idle):
-        return None
-    return {} if kept.place == device else {device: kept.size}
 
 
 def open_memory(settings: MemorySettings, folder: Path, owner: str) -> ModelMemory:

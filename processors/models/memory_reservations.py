@@ -73,15 +73,19 @@ class Reservations:
 
     Args:
         shares: Budgets, and what other processes hold.
-        evict: Has an idle model leave its device, for the RAM or for good; gets the key of a model
-            that must stay, and the bytes of RAM that must stay free. Called with the lock, opens it
-            meanwhile.
+        evict: Has an idle model leave its device, for the RAM or for good; gets these books, the
+            model, the key of one that must stay, and the bytes of RAM that must stay free. Called
+            with the lock, opens it meanwhile.
         clock: Monotonic.
         wait_s: Longest wait for memory that other processes hold.
     """
 
     def __init__(
-        self, shares: Shares, evict: Callable[[Kept, str, int], None], clock: Clock, wait_s: float
+        self,
+        shares: Shares,
+        evict: Callable[["Reservations", Kept, str, int], None],
+        clock: Clock,
+        wait_s: float,
     ) -> None:
         self._shares = shares
         self._evict = evict
@@ -209,7 +213,7 @@ class Reservations:
             if victim is None:
                 return self._wait_for_somebody(ask, ticket, short, others)
             ticket.tried = NOT_TRIED
-            self._evict(victim, ask.key, needs.get(CPU, 0))
+            self._evict(self, victim, ask.key, needs.get(CPU, 0))
 
     def _refuse_what_never_fits(
         self, ask: Ask, needs: Mapping[str, int], others: Sequence[MemoryReport]

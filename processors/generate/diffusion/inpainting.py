@@ -24,7 +24,6 @@ from processors.generate.diffusion.pictures import (
     Region,
     canvas_for,
     canvas_within,
-    covering,
     named,
     paste,
     png,
@@ -38,6 +37,7 @@ from processors.generate.diffusion.rungs import Way, ladder
 from processors.generate.external import ExternalImages, nearest_size
 from processors.generate.inpaint import InpaintParameters
 from processors.generate.ladder import Rung, climb
+from processors.generate.resizing import covering
 
 _TRAINED_CHANNELS = 9
 

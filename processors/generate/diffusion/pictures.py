@@ -11,6 +11,7 @@ from engine.errors import InvalidInput
 from processors.faces.picture import load_face_picture
 from processors.generate.diffusion.decoding import Picture
 from processors.generate.inputs import MAX_PIXELS
+from processors.generate.resizing import resized
 
 Mask = npt.NDArray[np.uint8]
 """``uint8[height, width]``: 255 where it is painted, else 0."""
@@ -173,27 +174,6 @@ def paste(picture: Picture, painted: Picture, mask: Mask, region: Region, feathe
     mixed = np.rint(old + (painted.astype(np.float32) - old) * share)
     made[region.slices] = np.where(part[..., None] > 0, mixed, old).astype(np.uint8)
     return made
-
-
-def resized(pixels: Picture, size: tuple[int, int]) -> Picture:
-    """Return a picture in another size (width, height)."""
-    import cv2
-
-    height, width = pixels.shape[:2]
-    if (width, height) == size:
-        return pixels
-    smaller = size[0] * size[1] < width * height
-    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(pixels, size, interpolation=how), np.uint8)
-
-
-def covering(pixels: Picture, size: tuple[int, int]) -> Picture:
-    """Return the middle of a picture, in a size (width, height) of another shape."""
-    height, width = pixels.shape[:2]
-    scale = max(size[0] / width, size[1] / height)
-    whole = (max(size[0], round(width * scale)), max(size[1], round(height * scale)))
-    left, top = (whole[0] - size[0]) // 2, (whole[1] - size[1]) // 2
-    return resized(pixels, whole)[top : top + size[1], left : left + size[0]]
 
 
 def png(pixels: npt.NDArray[np.uint8]) -> bytes:

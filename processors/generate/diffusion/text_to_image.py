@@ -16,10 +16,8 @@ from processors.generate.diffusion.painter import (
 )
 from processors.generate.diffusion.pictures import (
     Size,
-    covering,
     named,
     read_answer,
-    resized,
     scaled,
     within,
     write_pictures,
@@ -27,6 +25,7 @@ from processors.generate.diffusion.pictures import (
 from processors.generate.diffusion.rungs import Way, ladder
 from processors.generate.external import ExternalImages, nearest_size
 from processors.generate.ladder import Rung, climb
+from processors.generate.resizing import covering, resized
 from processors.generate.text_to_image import TextToImageParameters
 
 

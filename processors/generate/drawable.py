@@ -6,72 +6,50 @@ from typing import Self
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
+from engine.media.colours import Colours
 from processors.generate.blending import FORMATS
 
 _USUAL_FORMAT = "yuv420p"
-_HD_LINES = 720
-_BT709, _BT601_SYSTEM_M, _TELEVISION = 1, 6, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Canvas:
-    """Numbers are FFmpeg's, which are those of ITU-T H.273.
+class Drawable:
+    """What pictures have to be so that they can be drawn on as they are stored.
 
     Attributes:
         width: Even where two pixels share their colour.
         height: So is this.
         format: One that can be drawn on.
-        matrix: Matrix coefficients.
-        range: 1 television, 2 full.
-        primaries: Colour primaries.
-        transfer: Transfer characteristics.
+        colours: Of the pictures.
     """
 
     width: int
     height: int
     format: str
-    matrix: int
-    range: int
-    primaries: int
-    transfer: int
+    colours: Colours
 
     @classmethod
     def like(cls, frame: VideoFrame) -> Self:
         """Return what loses least of pictures like this one."""
         fits = FORMATS.match(frame.format.name) is not None
         name = frame.format.name if fits else _USUAL_FORMAT
-        matrix, full = int(frame.colorspace), int(frame.color_range)
-        if not fits:
-            matrix = _BT709 if frame.height >= _HD_LINES else _BT601_SYSTEM_M
-            full = _TELEVISION
         return cls(
             frame.width if "444" in name else max(2, frame.width & ~1),
             max(2, frame.height & ~1) if "420" in name else frame.height,
             name,
-            matrix,
-            full,
-            int(frame.color_primaries),
-            int(frame.color_trc),
+            Colours.said_by(frame) if fits else Colours.of(frame),
         )
 
     def describe(self, stream: VideoStream) -> None:
         """Set up an encoder's stream for it."""
         stream.width, stream.height, stream.pix_fmt = self.width, self.height, self.format
-        context = stream.codec_context
-        context.colorspace, context.color_range = self.matrix, self.range
-        context.color_primaries, context.color_trc = self.primaries, self.transfer
+        self.colours.describe(stream)
 
     def take(self, frame: VideoFrame) -> VideoFrame:
         """Return a picture as it has to be, to be written into; its time is that of the other."""
         pts, time_base = frame.pts, frame.time_base
         if FORMATS.match(frame.format.name) is None:
-            frame = frame.reformat(
-                self.width,
-                self.height,
-                self.format,
-                dst_colorspace=self.matrix,
-                dst_color_range=self.range,
-            )
+            frame = self.colours.converted(frame, self.format, (self.width, self.height))
         elif (frame.width, frame.height, frame.format.name) != (
             self.width,
             self.height,

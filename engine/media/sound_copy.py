@@ -7,23 +7,20 @@ from typing import Any, Protocol
 import av.error
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from processors.generate.tracks import FileKind, TrackCopy, start_of
+from engine.media.container_names import FileKind
+from engine.media.containers import SOUND_CODECS
+from engine.media.tracks import TrackCopy
 
 _RATE = 48_000
 _BIT_RATE = 128_000
-# Per container that takes few codecs: what it takes, and the encoder of all else, with the format
-# and the number of samples of its frames.
-_LIMITED: dict[str, tuple[frozenset[str], tuple[str, str, int]]] = {
-    "webm": (frozenset({"opus", "vorbis"}), ("libopus", "flt", 960)),
-    "mov": (
-        frozenset({"aac", "mp3", "ac3", "alac", "pcm_s16le", "pcm_s24le"}),
-        ("aac", "fltp", 1024),
-    ),
-}
+# What sound that a container cannot hold is encoded to: codec, format and number of samples of its
+# frames.
+_AAC = ("aac", "fltp", 1024)
+_ENCODERS = {"mp4": _AAC, "mov": _AAC, "webm": ("libopus", "flt", 960)}
 
 
 class Sound(Protocol):
@@ -37,24 +34,24 @@ class Sound(Protocol):
 
 
 def sound_into(
-    kind: FileKind, source: InputContainer, output: OutputContainer, tracks: Sequence[Stream]
+    kind: FileKind, output: OutputContainer, tracks: Sequence[Stream], start: float
 ) -> Sound:
     """Add streams for the tracks of sound to a file.
 
     Args:
         kind: The file's container.
-        source: What the tracks are from.
         output: The file; its picture's stream was added already.
         tracks: Of sound.
+        start: The second of the old file that is zero in the new one.
     """
-    taken, encoder = _LIMITED.get(kind, (None, None))
-    if encoder is None or taken is None:
-        return TrackCopy(source, output, tracks)
+    if kind not in SOUND_CODECS:
+        return TrackCopy(output, tracks, start)
+    taken, encoder = SOUND_CODECS[kind], _ENCODERS[kind]
     kept = [track for track in tracks if track.codec_context.name in taken]
     others = [track for track in tracks if track not in kept]
     return _Mixed(
-        TrackCopy(source, output, kept),
-        {track.index: _Encoded(source, output, track, encoder) for track in others},
+        TrackCopy(output, kept, start),
+        {track.index: _Encoded(output, track, encoder, start) for track in others},
     )
 
 
@@ -82,14 +79,14 @@ class _Encoded:
 
     def __init__(
         self,
-        source: InputContainer,
         output: OutputContainer,
         track: Stream,
         encoder: tuple[str, str, int],
+        start: float,
     ) -> None:
         codec, form, size = encoder
         self._output = output
-        self._start = start_of(source)
+        self._start = start
         mono = getattr(track.codec_context, "channels", 2) == 1
         layout = "mono" if mono else "stereo"
         stream: Any = output.add_stream(codec, rate=_RATE)
