@@ -54,14 +54,18 @@ async def server(root: Path) -> AsyncIterator[tuple[TestClient, StreamRegistry]]
 
 
 @pytest.fixture(autouse=True)
-def no_leaked_threads() -> Iterator[None]:
-    """Fail when a test leaves a thread behind."""
+def no_leaked_threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail when a test leaves a thread behind.
+
+    A file whose tests share a server names the pools of it that grow in ``LASTING_THREADS``.
+    """
+    lasting = _LASTING_THREADS + getattr(request.module, "LASTING_THREADS", ())
     before = set(threading.enumerate())
     yield
     left = [
         thread
         for thread in threading.enumerate()
-        if thread not in before and not thread.name.startswith(_LASTING_THREADS)
+        if thread not in before and not thread.name.startswith(lasting)
     ]
     for thread in left:
         thread.join(timeout=2)

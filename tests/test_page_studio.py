@@ -21,6 +21,8 @@ from tests.test_page_camera import DARK, SPANISH, ask, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
+LASTING_THREADS = ("jobs-desk", "jobs-files")
+
 HOSTILE = "<img src=x onerror=document.title='hacked'>.png"
 WIDTH, HEIGHT = 320, 240
 PASTE = """
