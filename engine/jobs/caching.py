@@ -57,8 +57,10 @@ class ResultCache:
             .limit(_CANDIDATES)
         )
         with self._store.read() as connection:
-            rows = connection.execute(query).mappings().all()
-        return next((job for row in rows if self._files.is_whole(job := to_job(row))), None)
+            for row in connection.execute(query).mappings():
+                if self._files.is_whole(job := to_job(row)):
+                    return job
+        return None
 
     def enqueue(self, spec: JobSpec, earlier: Job) -> Job:
         """Accept a job as done, with the result of another one.

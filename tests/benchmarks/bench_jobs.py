@@ -3,6 +3,8 @@
 import os
 import signal
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -23,6 +25,7 @@ from tests.benchmarks.job_storm import leftovers, storm
 from tests.benchmarks.table import Row, percentile
 from tests.jobs_host import Watcher, working
 from tests.jobs_parts import settings
+from tests.processes import ROOT
 
 STEP_S = 0.05
 FPS = 25
@@ -185,17 +188,20 @@ def _live(folder: Path, quick: bool) -> list[Row]:
     """A loop at 25 pictures per second, alone and beside a job that computes all the time.
 
     Jobs are stopped and continued each second in turns, so that whatever else runs on the machine
-    falls on all ways alike.
+    falls on all ways alike. What none of our code can change is shown beside it: a process that
+    does nothing but count, with the least priority, on one core.
     """
     turns = 3 if quick else 40
     cores = os.cpu_count() or 1
-    late: dict[str, list[float]] = {"alone": [], "default": [], "all": [], "normal": []}
+    ways = ("alone", "counting", "default", "all", "normal")
+    late: dict[str, list[float]] = {way: [] for way in ways}
     with (
+        _counting() as counting,
         _burning(folder / "default", thread_count(0), True) as default,
         _burning(folder / "all", cores, True) as everything,
         _burning(folder / "normal", cores, False) as normal,
     ):
-        processes = {"default": default, "all": everything, "normal": normal}
+        processes = dict(zip(ways[1:], (counting, default, everything, normal), strict=True))
         for turn in range(turns * len(late)):
             way = list(late)[turn % len(late)]
             if way in processes:
@@ -211,11 +217,28 @@ def _live(folder: Path, quick: bool) -> list[Row]:
     threads = thread_count(0)
     return [
         Row(f"25 fps loop, lateness, alone: {what['alone']}", f"{p99['alone']:.2f} ms"),
+        Row(f"  beside a process that only counts, on one core: {what['counting']}",
+            shown["counting"]),
         Row(f"  beside a worker as it is by default ({threads} of {cores} cores, idle priority): "
             f"{what['default']}", shown["default"], "<= +10%", rise["default"] <= 0.1),
         Row(f"  beside one on all cores, idle priority: {what['all']}", shown["all"]),
         Row(f"  beside one on all cores, normal priority: {what['normal']}", shown["normal"]),
     ]  # fmt: skip
+
+
+@contextmanager
+def _counting() -> Iterator[int]:
+    """Run a process that only counts, with the least priority on one core; it is stopped."""
+    code = "import os; os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})"
+    code += "; from engine.jobs.priority import lower_thread; lower_thread()\nwhile True: pass"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
+    try:
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGSTOP)
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
