@@ -107,13 +107,12 @@ async def serving(
     settings = avatars or avatar_settings(root)
     library = AvatarLibrary(settings)
     streams, webrtc = streams or StreamSettings(seed=1), webrtc or WebRtcSettings()
-    processed = ProcessedStreams(
-        live or LiveSettings(), pipeline or PipelineSettings(), _factories, library, clock, swaps
-    )
+    late = room.desk.report_late if room is not None else lambda seconds: None
+    live, pipeline = live or LiveSettings(), pipeline or PipelineSettings()
+    processed = ProcessedStreams(live, pipeline, _factories, library, clock, swaps, late)
     speech = speech or SpeechSettings()
     studio = SpeechStudio(speech, tools or SpeechTools(lambda: energy_tracker(speech.voice)))
     wait = settings.compile_wait
-    late = room.desk.report_late if room is not None else lambda seconds: None
     registry = StreamRegistry(library, processed, streams, webrtc, wait, clock, studio, late)
     publishers = PublisherRegistry(processed, streams, webrtc, clock)
     room = room or make_room(

@@ -143,6 +143,14 @@ def test_the_delay_grows_at_once_and_shrinks_smoothly() -> None:
     assert 0.0 < before - delay.seconds < 0.2 * FRAME_S
 
 
+def test_what_exceeds_the_delay_is_late() -> None:
+    delay = PlayoutDelay(4)
+    assert delay.observe(0.1, 0.0) == 0.0
+    assert delay.observe(0.08, FRAME_S) == 0.0
+    assert delay.observe(0.13, FRAME_S) == pytest.approx(0.03)
+    assert delay.observe(0.13, FRAME_S) == 0.0
+
+
 def test_blending_fills_in_up_to_the_display_rate() -> None:
     frames = bursts(40, 4, 0.25, 0.5)
     shown = play(BlendingPacer(30.0, 32), frames)

@@ -144,6 +144,27 @@ def test_a_live_source_is_thinned_out_to_the_newest() -> None:
     assert pipeline.snapshot().dropped["input"] == 8
 
 
+def test_late_frames_of_a_live_source_are_told() -> None:
+    now = 1.0
+    late: list[float] = []
+    source, sink = QueueSource(), CollectingSink()
+    pipeline = Pipeline(
+        source,
+        FunctionTransform(),
+        [sink],
+        PipelineSettings(batch_size=1, batch_deadline_ms=0.0),
+        clock=lambda: now,
+        on_late=late.append,
+    )
+    pipeline.start()
+    for number, (captured_at, processed_at) in enumerate(((1.0, 1.0), (1.04, 1.07), (1.08, 1.09))):
+        now = processed_at
+        source.push(make_frame(number, captured_at))
+        eventually(lambda expected=number + 1: len(late) == expected)
+    pipeline.stop()
+    assert late == pytest.approx([0.0, 0.03, 0.0])
+
+
 def test_an_error_in_a_stage_ends_the_pipeline_and_is_raised_again() -> None:
     def fail(batch: Sequence[Frame]) -> list[Frame]:
         raise ZeroDivisionError("the model divided by nothing")

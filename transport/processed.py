@@ -88,6 +88,7 @@ class ProcessedStreams:
         library: Where avatars come from, for ``avatar:ID``.
         clock: Monotonic seconds.
         swaps: Callers' faces, and the face swap of each pipeline; closed with this.
+        on_late: Told by each pipeline's display how late a frame was, in seconds; must be quick.
     """
 
     def __init__(
@@ -98,7 +99,9 @@ class ProcessedStreams:
         library: AvatarLibrary,
         clock: Clock = monotonic,
         swaps: SwapDesk | None = None,
+        on_late: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        self._on_late = on_late
         self.swaps = swaps or SwapDesk(clock=clock)
         self._settings = settings
         self._pipeline = pipeline
@@ -283,6 +286,7 @@ class ProcessedStreams:
             statistics=statistics,
             clock=self._clock,
             on_end=on_end,
+            on_late=self._on_late,
         )
         control = PipelineControl(
             pipeline, processors, self._source, lambda names: build_chain(names, factories, after)

@@ -1,6 +1,7 @@
 """The display stage: shows frames when they are due, and marks the last when none come."""
 
 import threading
+from collections.abc import Callable
 
 from engine.clock import Clock
 from engine.pipeline.flow import FlowInterpolator
@@ -23,6 +24,8 @@ class Display:
         window: Frames whose latency decides the playout delay.
         statistics: Told of every picture shown.
         clock: Seconds.
+        on_late: Told of each live frame how much later it came than the playout delay allowed
+            for, in seconds.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class Display:
         window: int,
         statistics: Statistics,
         clock: Clock,
+        on_late: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self.live = True
         self.paused = False
@@ -43,6 +47,7 @@ class Display:
         self._window = window
         self._statistics = statistics
         self._clock = clock
+        self._on_late = on_late
         self._flow: FlowInterpolator | None = None
         self._last: Frame | None = None
         self._fresh_at = clock()
@@ -99,7 +104,7 @@ class Display:
                 frame = self._output.get(timeout=0.0)
                 if frame is None:
                     return
-                self._pacer.offer(frame)
+                self._offer(frame)
         except RingClosed:
             self._ended = True
 
@@ -111,12 +116,17 @@ class Display:
             self._ended = True
             return
         if frame is not None:
-            self._pacer.offer(frame)
+            self._offer(frame)
             return
         self._fresh_at = self._clock()
         if self._last is not None and not self.paused:
             self.stale = True
             self._sinks.show(stale_frame(self._last))
+
+    def _offer(self, frame: Frame) -> None:
+        late = self._pacer.offer(frame)
+        if self.live:
+            self._on_late(late)
 
     def _show(self, showing: Showing) -> None:
         frame = showing.frame

@@ -37,13 +37,14 @@ class PlayoutDelay:
         self._latencies: deque[float] = deque(maxlen=window)
         self.seconds = 0.0
 
-    def observe(self, latency: float, elapsed: float) -> None:
-        """Take in one frame.
+    def observe(self, latency: float, elapsed: float) -> float:
+        """Take in one frame; return how much later it is than the delay allowed for, in seconds.
 
         Args:
             latency: Seconds from capture until the frame could have been shown.
             elapsed: Seconds since the capture of the frame before.
         """
+        late = max(0.0, latency - self.seconds) if self._latencies else 0.0
         self._latencies.append(latency)
         excess = self.seconds - max(self._latencies)
         if excess <= 0.0:
@@ -51,6 +52,7 @@ class PlayoutDelay:
         elif excess > SLACK_S:
             share = RELEASE_FLOOR + excess / RELEASE_TIME_S
             self.seconds -= min(excess, max(0.0, elapsed) * share)
+        return late
 
 
 class RateCap:
@@ -116,18 +118,21 @@ class Pacer:
         """Whether another frame should be offered, if there is one: none held lies ahead."""
         return not self._held or (self.live and self._held[-1][0] <= now)
 
-    def offer(self, frame: Frame) -> None:
-        """Take the next frame, in order of capture."""
+    def offer(self, frame: Frame) -> float:
+        """Take the next frame, in order of capture; return how late it is, in seconds."""
         ready_at = _ready_at(frame)
+        late = 0.0
         before = frame.captured_at if self._captured_at is None else self._captured_at
         self._captured_at = frame.captured_at
         if self._pace:
-            self._delay.observe(ready_at - frame.captured_at, frame.captured_at - before)
+            latency, elapsed = ready_at - frame.captured_at, frame.captured_at - before
+            late = self._delay.observe(latency, elapsed)
         due = frame.captured_at + self._delay.seconds
         if self.live and not self._cap.admits(due):
             self.skipped += 1
-            return
-        self._held.append((due, frame))
+        else:
+            self._held.append((due, frame))
+        return late
 
     def next_at(self, now: float) -> float | None:
         """When ``due`` has something to show; None when nothing is held."""
@@ -181,14 +186,15 @@ class BlendingPacer:
         """Whether another frame should be offered, if there is one."""
         return not self._held or self._held[-1].captured_at <= self._content(now) + self._period
 
-    def offer(self, frame: Frame) -> None:
-        """Take the next frame, in order of capture."""
+    def offer(self, frame: Frame) -> float:
+        """Take the next frame, in order of capture; return how late it is, in seconds."""
         ready_at = _ready_at(frame)
         before, self._offered = self._offered or frame, frame
         elapsed = frame.captured_at - before.captured_at
         since = before.captured_at if elapsed <= LONGEST_BLEND_S else frame.captured_at
-        self._delay.observe(ready_at - since, elapsed)
+        late = self._delay.observe(ready_at - since, elapsed)
         self._held.append(frame)
+        return late
 
     def next_at(self, now: float) -> float | None:
         """When ``due`` should be asked; None when there is nothing to show."""

@@ -39,6 +39,8 @@ class Pipeline:
         clock: Seconds; the source's frames are on the same clock.
         on_end: Called once, on the last thread to end, with the error that ended the pipeline
             or None.
+        on_late: Told of each live frame how late it was for its display, in seconds; on the
+            display's thread.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Pipeline:
         statistics: Statistics | None = None,
         clock: Clock = monotonic,
         on_end: Callable[[BaseException | None], None] | None = None,
+        on_late: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self.name = name
         self.batch_size = settings.batch_size
@@ -71,7 +74,7 @@ class Pipeline:
         self._order: Resequencer[list[Frame]] = Resequencer(self._emit, 2 * settings.workers)
         window = max(settings.display.pace_window, 3 * settings.batch_size)
         self._display = Display(
-            self._output, self.sinks, settings.display, window, self.statistics, clock
+            self._output, self.sinks, settings.display, window, self.statistics, clock, on_late
         )
         self._stop = threading.Event()
         self._lock = threading.Lock()

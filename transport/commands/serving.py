@@ -91,16 +91,17 @@ async def _serve(settings: Settings, body: Callable[[Parts], Awaitable[None]]) -
     )
     pins = live_pins(settings)
     models = swap_models(settings, pins)
+    room = job_room(settings)
     processed = ProcessedStreams(
         settings.live,
         settings.pipeline,
         lambda s: factories(settings, s),
         library,
         swaps=SwapDesk(settings.processors.face_swap, settings.pictures, models),
+        on_late=room.desk.report_late,
     )
     wait = settings.avatars.compile_wait
     studio = SpeechStudio(settings.speech, speech_tools(settings.speech, os.environ))
-    room = job_room(settings)
     streams = StreamRegistry(
         library,
         processed,
