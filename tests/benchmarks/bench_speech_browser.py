@@ -179,6 +179,7 @@ def _in_step(page: _Page, runs: int) -> list[Row]:
         if at is not None:
             handed.append(flashes[0] - at)
             added.append(logs.sounds[0] - at)
+    output = page.ask("report").get("output_ms", 0.0)
     return [
         offset_row(
             f"flash presented against beep handed to its track, {runs} runs, beep after 0 to "
@@ -186,7 +187,13 @@ def _in_step(page: _Page, runs: int) -> list[Row]:
             handed,
             limit=20,
         ),
-        offset_row("the same against the beep in an AudioWorklet", heard),
+        offset_row("the same against the beep in an AudioWorklet", heard, limit=20),
+        offset_row(
+            f"the same against the beep {output:.0f} ms after its track, which the browser says "
+            "its output takes",
+            [one - output for one in handed],
+            limit=20,
+        ),
         Row(
             "what the AudioWorklet adds to the sound",
             f"median {statistics.median(added):.1f} ms, from {min(added):.1f} to {max(added):.1f}",

@@ -169,6 +169,7 @@
       const found = {};
       for (const s of (await this.peer.getStats()).values()) {
         if (s.type === "inbound-rtp") found[s.kind] = s;
+        if (s.type === "media-playout") found.output_ms = s.totalPlayoutDelay / s.totalSamplesCount * 1000;
       }
       const {baseLatency, outputLatency} = this.context;
       return {...found, baseLatency, outputLatency};
