@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from sqlalchemy import event
@@ -215,4 +216,22 @@ def test_several_may_make_the_store_at_once(memory, kind: str, request) -> None:
         thread.join()
     assert [store.changes() for store in made] == [0] * 4
     for store in made:
+        store.close()
+
+
+def test_changes_are_seen_whoever_makes_them_and_looking_again_reads_no_table(
+    tmp_path: Path,
+) -> None:
+    chosen = settings(tmp_path)
+    store, other = Store(chosen), Store(chosen, repair=False)
+    try:
+        for writer in (other, store, other):
+            before = store.changes()
+            with writer.write():
+                pass
+            assert store.changes() == before + 1
+        with mock.patch.object(store, "read", side_effect=AssertionError("read a table")):
+            assert store.changes() == before + 1
+    finally:
+        other.close()
         store.close()

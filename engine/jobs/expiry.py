@@ -1,5 +1,8 @@
 """What any process may do for all: take back leases that ended, wake jobs whose delay is over."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import select, update
 
 from engine.jobs.attempt import Lease
@@ -24,6 +27,8 @@ class Expiry:
         self._leases = leases
         self._clocks = clocks
         self._watch = Watch(clocks)
+        self._idle_since: int | None = None
+        """The last change, if nothing was leased or delayed after it."""
 
     def tick(self) -> int:
         """Do what is due; return how many jobs changed. To be called about four times a second.
@@ -31,8 +36,12 @@ class Expiry:
         Raises:
             Unavailable: The store is locked, full or out of reach; the next call goes on.
         """
-        ended = self._ended()
-        due = self._due()
+        change = self._store.changes()
+        if change == self._idle_since:
+            return 0
+        leased, delayed = self._leased(), self._delayed()
+        self._idle_since = None if leased or delayed else change
+        ended, due = self._ended(leased), self._due(delayed)
         self._watch.forget_others()
         changed = 0
         for lease, beat in ended:
@@ -40,7 +49,7 @@ class Expiry:
             changed += self._leases.take_back(lease, why, beat) is not None
         return changed + (self._wake(due) if due else 0)
 
-    def _ended(self) -> list[tuple[Lease, int]]:
+    def _leased(self) -> Sequence[Any]:
         query = select(
             jobs.c.id,
             jobs.c.owner,
@@ -51,7 +60,9 @@ class Expiry:
             jobs.c.lease_s,
         ).where(jobs.c.owner != "")
         with self._store.read() as connection:
-            rows = connection.execute(query).all()
+            return connection.execute(query).all()
+
+    def _ended(self, rows: Sequence[Any]) -> list[tuple[Lease, int]]:
         return [
             (Lease(row.id, row.owner, row.attempt), row.beat)
             for row in rows
@@ -60,12 +71,14 @@ class Expiry:
             )
         ]
 
-    def _due(self) -> list[str]:
+    def _delayed(self) -> Sequence[Any]:
         query = select(
             jobs.c.id, jobs.c.due_domain, jobs.c.due_at, jobs.c.due_s, jobs.c.not_before
         ).where(jobs.c.state == JobState.DELAYED.value)
         with self._store.read() as connection:
-            rows = connection.execute(query).all()
+            return connection.execute(query).all()
+
+    def _due(self, rows: Sequence[Any]) -> list[str]:
         now = self._clocks.wall()
         return [
             row.id

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, event, select, update
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from engine.errors import MissingDependency, SettingsError
+from engine.jobs.data_version import DataVersion
 from engine.jobs.errors import StoreTooNew
 from engine.jobs.recovery import opened
 from engine.jobs.schema import SCHEMA_VERSION, counters, metadata
@@ -86,6 +87,9 @@ class Store:
             if self._lock is not None:
                 self._lock.close()
             raise
+        self._data_version = _data_version(url, settings.busy_s)
+        self._last: tuple[int, int] | None = None
+        """A version of the data, and the number of the last change then or later."""
 
     @property
     def where(self) -> str:
@@ -121,14 +125,29 @@ class Store:
                 yield Writing(connection, Writing(connection, 0).reserve(1))
 
     def changes(self) -> int:
-        """Return the number of the last change."""
+        """Return the number of the last change; cheap while there is none (on SQLite).
+
+        Raises:
+            Unavailable: As for ``read``.
+        """
+        version, last = None, self._last
+        if self._data_version is not None:
+            with translated(self._where):
+                version = self._data_version.now()
+        if last is not None and last[0] == version:
+            return last[1]
         with self.read() as connection:
             query = select(counters.c.value).where(counters.c.name == "changes")
-            return int(connection.execute(query).scalar_one())
+            change = int(connection.execute(query).scalar_one())
+        if version is not None:
+            self._last = version, change
+        return change
 
     def close(self) -> None:
         """Give up all connections."""
         self._engine.dispose()
+        if self._data_version is not None:
+            self._data_version.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -173,6 +192,13 @@ def _engine(url: str, busy_s: float) -> Engine:
             f"'{error.name}', the driver for jobs.database, is not installed.",
             'Install it: pip install "psycopg[binary]>=3.2,<4".',
         ) from error
+
+
+def _data_version(url: str, busy_s: float) -> DataVersion | None:
+    parsed = sqlalchemy.make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    return DataVersion(parsed.database, busy_s)
 
 
 def _connected(connection: Any, _record: object) -> None:

@@ -33,6 +33,11 @@ def translated(where: str) -> Iterator[None]:
         if found is None:
             raise
         raise found from error
+    except sqlite3.Error as error:
+        known = _of_sqlite(error, where)
+        if known is None:
+            raise
+        raise known from error
     except PoolTimeout as error:
         raise StoreBusy(f"All connections to '{where}' are in use.", "Try again.") from error
 

@@ -24,9 +24,10 @@ from transport.jobs.catalogue import GeneratorCatalogue
 HITS = 200
 PATIENCE_S = 60.0
 
-_MODEL_STACK = tuple(
-    "PIL accelerate ctranslate2 diffusers einops faster_whisper jsonschema onnx onnxruntime pooch "
-    "rembg safetensors scipy segment_anything spandrel torch transformers".split()
+_MODEL_STACK = (
+    *("PIL", "accelerate", "ctranslate2", "diffusers", "einops", "faster_whisper", "jsonschema"),
+    *("onnx", "onnxruntime", "pooch", "rembg", "safetensors", "scipy", "segment_anything"),
+    *("spandrel", "torch", "transformers"),
 )
 """What requirements-ai.txt brings, by the names that it is imported by."""
 
