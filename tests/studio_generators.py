@@ -25,13 +25,14 @@ from processors.generate.declaration import (
     form,
 )
 from processors.generate.registry import LoadedGenerators
+from processors.generate.segmenting.prompts import Boxes, Points, check_within, prompts_of
 from processors.generate.worker import WorkerOptions
 from processors.models.library import ModelLibrary
 
 REGISTRY = "tests.studio_generators:make"
 
 RADIUS = 40
-"""Of the disc that the segmenter finds around a point, in pixels."""
+"""Of the disc that the segmenter finds around a point, in pixels; of a box it finds all."""
 
 _PATIENCE_S = 60.0
 
@@ -79,18 +80,11 @@ class PaintParameters(Parameters):
     )
 
 
-class Point(Parameters):
-    """A point of the picture."""
-
-    x: int = Field(ge=0)
-    y: int = Field(ge=0)
-    label: Literal[0, 1] = 1
-
-
 class SegmentParameters(Parameters):
     """Where to look."""
 
-    points: tuple[Point, ...] = Field(description="Clicks; label 0 is left out.")
+    points: Points = Field((), description="Clicks; label 0 is left out.")
+    boxes: Boxes = Field((), description="Around objects.")
     grow: int = Field(0, ge=0, le=40, description="Of the mask.", json_schema_extra=form(unit="px"))
 
 
@@ -144,14 +138,24 @@ def _wait(gate: str, step: int, context: Context) -> None:
 def _segment(params: SegmentParameters, inputs: Inputs, context: Context) -> Result:
     picture = cv2.imread(str(inputs["image"]))
     assert picture is not None
-    mask = np.zeros(picture.shape[:2], np.uint8)
-    # What is left out goes last.
-    for point in sorted(params.points, key=lambda point: -point.label):
-        cv2.circle(mask, (point.x, point.y), RADIUS + params.grow, 255 * point.label, -1)
-    poor, good = context.folder / "mask-1.png", context.folder / "mask-2.png"
-    cv2.imwrite(str(poor), 255 - mask)
-    cv2.imwrite(str(good), mask)
-    return Result({"masks": (poor, good)}, {"scores": [0.2, 0.9]})
+    height, width = picture.shape[:2]
+    prompts = prompts_of(params.points, params.boxes)
+    check_within(prompts, width, height)
+    files, described = [], []
+    for prompt in prompts:
+        mask = np.zeros((height, width), np.uint8)
+        if (box := prompt.box) is not None:
+            mask[int(box.top) : int(box.bottom), int(box.left) : int(box.right)] = 255
+        # What is left out goes last.
+        for point in sorted(prompt.points, key=lambda point: -point.label):
+            at = (int(point.x), int(point.y))
+            cv2.circle(mask, at, RADIUS + params.grow, 255 * point.label, -1)
+        for score, candidate in ((0.2, 255 - mask), (0.9, mask)):
+            path = context.folder / f"mask-{prompt.number}-{score:g}.png"
+            cv2.imwrite(str(path), candidate)
+            files.append(path)
+            described.append({"file": path.name, "object": prompt.number, "score": score})
+    return Result({"masks": tuple(files)}, {"masks": described})
 
 
 def _fill(params: FillParameters, inputs: Inputs, context: Context) -> Result:
@@ -180,7 +184,7 @@ PAINT: Generator[PaintParameters] = Generator(
 SEGMENT: Generator[SegmentParameters] = Generator(
     name="segment",
     title="Segment",
-    summary="A disc around each point.",
+    summary="A disc around each point, and what is in boxes.",
     parameters=SegmentParameters,
     inputs=(_IMAGE,),
     outputs=(Output("masks", "mask", several=True),),

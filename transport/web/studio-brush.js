@@ -144,7 +144,7 @@ function draw(context, { points, width, erases }) {
 }
 
 /**
- * Draws the white part of a mask in the colour of paint.
+ * Draws the white part of a mask in the colour of paint, over what is there.
  * @param {CanvasRenderingContext2D} context
  * @param {ImageBitmap} mask
  * @param {number} width
@@ -164,6 +164,5 @@ export function drawMask(context, mask, width, height) {
     for (const [channel, value] of paint.entries()) data[at + channel] = value;
   }
   own.putImageData(picture, 0, 0);
-  context.clearRect(0, 0, width, height);
   context.drawImage(copy, 0, 0);
 }

@@ -41,6 +41,8 @@ export function makeControl(field, id) {
     case "colour":
       return colour(field, id);
     case "json":
+    case "points":
+    case "boxes":
       return json(id);
     default:
       return text(field, id, "input");

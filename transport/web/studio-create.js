@@ -6,7 +6,6 @@ import { Problem } from "./problem.js";
 import { Form } from "./studio-form.js";
 import { Inputs } from "./studio-inputs.js";
 import { LiveMask } from "./studio-live.js";
-import { pointParameters, pointsIn } from "./studio-points.js";
 import { ResultPane } from "./studio-result.js";
 import { copyButton, problemWords } from "./studio-parts.js";
 
@@ -32,7 +31,7 @@ export class CreateView extends EventTarget {
   #inputs = null;
   /** @type {LiveMask|null} */
   #live = null;
-  /** Parameters whose points wait for the picture. @type {Record<string, any>|null} */
+  /** Parameters whose marks wait for the picture. @type {Record<string, any>|null} */
   #later = null;
   result;
 
@@ -109,14 +108,18 @@ export class CreateView extends EventTarget {
   /**
    * Fills the form as a job's was.
    * @param {{kind: string, params: Record<string, any>}} settings
+   * @param {Record<string, import("./studio-api.js").Given[]>} [inputs] Its files.
    * @returns {boolean} Whether there is such a generator.
    */
-  fill({ kind, params }) {
+  fill({ kind, params }, inputs = {}) {
     if (!this.#generators.some(({ name }) => name === kind)) return false;
     this.choose(kind);
     if (this.#form) this.#form.values = params;
     this.#later = params;
-    this.#placePoints();
+    const given = Object.entries(inputs);
+    for (const [name, files] of given) this.#inputs?.give(name, files);
+    // A picture that comes clears what is marked on the one before.
+    if (!given.length) this.#placeMarks();
     return true;
   }
 
@@ -148,11 +151,11 @@ export class CreateView extends EventTarget {
     this.result.show(null);
     const form = this.#makeForm(generator);
     this.#form = form;
-    this.#inputs = new Inputs(byId("inputs"), generator, this.#media, form.points !== null);
+    this.#inputs = new Inputs(byId("inputs"), generator, this.#media, form.marks);
     byId("inputs").hidden = !generator.inputs.length;
     byId("nothing").hidden = generator.inputs.length > 0;
-    this.#inputs.addEventListener("picture", () => this.#placePoints());
-    this.#live = form.points ? this.#followPoints(generator) : null;
+    this.#inputs.addEventListener("picture", () => this.#placeMarks());
+    this.#live = this.#followMarks(generator);
   }
 
   /** @param {Generator} generator */
@@ -174,16 +177,17 @@ export class CreateView extends EventTarget {
   }
 
   /** @param {Generator} generator */
-  #followPoints(generator) {
+  #followMarks(generator) {
+    const { points, boxes } = this.#form?.marks ?? {};
     const masks = generator.outputs.some(({ kind }) => kind === "mask");
-    if (!masks) return null;
+    if (!masks || !(points || boxes)) return null;
     const live = new LiveMask(this.#api, this.#jobs, this.#media);
-    this.#inputs?.addEventListener("points", () => this.#askMask());
+    this.#inputs?.addEventListener("marks", () => this.#askMask());
     on(live, "busy", (busy) => {
       byId("inputs").setAttribute("aria-busy", String(busy));
     });
-    on(live, "mask", ({ job, mask }) => {
-      void this.#inputs?.easel?.showMask(mask);
+    on(live, "masks", ({ job, masks }) => {
+      void this.#inputs?.easel?.showMasks(masks);
       this.result.show(job);
     });
     on(live, "wrong", (/** @type {Problem} */ problem) => this.#fail(problem));
@@ -194,16 +198,15 @@ export class CreateView extends EventTarget {
     const easel = this.#inputs?.easel;
     if (!this.#live || !easel) return;
     this.#tell("");
-    if (easel.marks.points.length) return this.#live.ask(() => this.#wish());
+    if (!easel.marks.empty) return this.#live.ask(() => this.#wish());
     this.#live.drop();
-    void easel.showMask(null);
+    void easel.showMasks([]);
   }
 
-  #placePoints() {
+  #placeMarks() {
     const { easel } = this.#inputs ?? {};
-    const points = this.#form?.points;
-    if (!this.#later || !points || !easel?.size.width) return;
-    easel.marks.points = pointsIn(this.#later, points, easel.size);
+    if (!this.#later || !easel?.size.width) return;
+    easel.marks.load(this.#later);
     this.#later = null;
   }
 
@@ -211,11 +214,8 @@ export class CreateView extends EventTarget {
   async #wish() {
     const { easel } = this.#inputs ?? {};
     const params = this.#form?.values ?? {};
-    const field = this.#form?.points;
-    const clicked = easel?.marks.points ?? [];
-    if (field && easel && clicked.length && this.#generator) {
-      const { parameters } = this.#generator;
-      Object.assign(params, pointParameters(clicked, field, easel.size, parameters));
+    if (easel && this.#generator) {
+      Object.assign(params, easel.marks.parameters(this.#generator.parameters));
     }
     const inputs = (await this.#inputs?.collect()) ?? {};
     return { kind: this.#generator?.name ?? "", params, inputs };

@@ -54,8 +54,7 @@ export class Deeds extends EventTarget {
   edit(job) {
     return this.#try(async () => {
       const inputs = await this.#inputsOf(job);
-      if (!this.#create.fill(job)) throw new Problem("UnknownGenerator");
-      for (const [name, given] of Object.entries(inputs)) this.#create.give(job.kind, name, given);
+      if (!this.#create.fill(job, inputs)) throw new Problem("UnknownGenerator");
       this.dispatchEvent(new Event("create"));
     });
   }

@@ -6,9 +6,9 @@ import { t } from "./i18n.js";
 export class EaselTools {
   #easel;
   #undo;
-  #points = el("div", { class: "kit" });
+  #marks = el("div", { class: "kit" });
   #brush = el("div", { class: "kit" });
-  /** @type {"points"|"brush"} */
+  /** @type {"marks"|"brush"} */
   #tool;
   #width = /** @type {HTMLInputElement} */ (
     el("input", { type: "range", min: "1", max: "100", "data-testid": "brush-size" })
@@ -17,32 +17,46 @@ export class EaselTools {
 
   /**
    * @param {import("./studio-easel.js").Easel} easel
-   * @param {{points: boolean, brush: boolean}} tools Which there are.
+   * @param {{marks: boolean, brush: boolean}} tools Which there are.
    */
   constructor(easel, tools) {
     this.#easel = easel;
-    this.#tool = tools.points ? "points" : "brush";
-    this.#fillPoints();
+    this.#tool = tools.marks ? "marks" : "brush";
+    this.#fillMarks();
     this.#fillBrush();
-    this.#undo = button("easel.undo", "undo", () => this.#takeBack());
-    const clear = button("easel.clear", "clear", () => this.#clear());
-    if (tools.points && tools.brush) {
-      this.root.append(either("easel.tools", ["points", "brush"], (name) => this.#use(name)));
+    this.#undo = button("easel.undo", "undo", () => this.#used.undo());
+    const clear = button("easel.clear", "clear", () => this.#used.clear());
+    if (tools.marks && tools.brush) {
+      this.root.append(either("easel.tools", ["marks", "brush"], (name) => this.#use(name)));
     }
     const ends = el("div", { class: "kit end" }, this.#undo, clear);
-    this.root.append(this.#points, this.#brush, ends);
-    for (const name of ["points", "paint", "ready"]) {
+    this.root.append(this.#marks, this.#brush, ends);
+    for (const name of ["marks", "paint", "ready"]) {
       easel.addEventListener(name, () => this.#show());
     }
     easel.addEventListener("ready", () => this.#showWidth());
     this.#use(this.#tool);
   }
 
-  #fillPoints() {
-    const sign = either("easel.sign", ["in", "out"], (name) => {
-      this.#easel.marks.negative = name === "out";
-    });
-    this.#points.append(sign, el("p", { class: "hint" }, t("easel.points.hint")));
+  #fillMarks() {
+    const { marks } = this.#easel;
+    const hints = [];
+    if (marks.pointable) {
+      const sign = either("easel.sign", ["in", "out"], (name) => {
+        marks.negative = name === "out";
+      });
+      this.#marks.append(sign);
+      hints.push(t("easel.points.hint"));
+    }
+    if (marks.mostBoxes > 0) {
+      const fingers = either("easel.fingers", ["tap", "box"], (name) => {
+        this.#easel.fingers = name === "box";
+      });
+      fingers.classList.add("fingers");
+      this.#marks.append(fingers);
+      hints.push(t("easel.boxes.hint"));
+    }
+    this.#marks.append(el("p", { class: "hint" }, hints.join(" ")));
   }
 
   #fillBrush() {
@@ -68,28 +82,20 @@ export class EaselTools {
 
   /** @param {string} tool */
   #use(tool) {
-    this.#tool = tool === "brush" ? "brush" : "points";
+    this.#tool = tool === "brush" ? "brush" : "marks";
     this.#easel.tool = this.#tool;
-    this.#points.hidden = this.#tool !== "points";
+    this.#marks.hidden = this.#tool !== "marks";
     this.#brush.hidden = this.#tool !== "brush";
     this.#show();
   }
 
   #show() {
-    const { marks, brush } = this.#easel;
-    const some = this.#tool === "points" ? marks.points.length > 0 : brush.undoable;
-    /** @type {HTMLButtonElement} */ (this.#undo).disabled = !some;
+    /** @type {HTMLButtonElement} */ (this.#undo).disabled = !this.#used.undoable;
   }
 
-  #takeBack() {
-    const { marks, brush } = this.#easel;
-    if (this.#tool === "points") marks.points = marks.points.slice(0, -1);
-    else brush.undo();
-  }
-
-  #clear() {
-    if (this.#tool === "points") this.#easel.marks.points = [];
-    else this.#easel.brush.clear();
+  /** What the tool is for. */
+  get #used() {
+    return this.#tool === "marks" ? this.#easel.marks : this.#easel.brush;
   }
 }
 

@@ -1,14 +1,17 @@
-/** A picture to click and to paint on: points, a mask over it, and the tools for both. */
+/** A picture to mark and to paint on: points and boxes, a mask over it, and the tools for both. */
 
-import { el, svg } from "./dom.js";
+import { el } from "./dom.js";
 import { t } from "./i18n.js";
 import { Brush, drawMask } from "./studio-brush.js";
+import { MarkKeys } from "./studio-mark-keys.js";
+import { MarkPointer } from "./studio-mark-pointer.js";
+import { MarkView } from "./studio-mark-view.js";
 import { Marks } from "./studio-marks.js";
 
 /** Pixels of a picture that canvases can be made for. */
 const MOST_PIXELS = 40_000_000;
 
-/** Emits `points`, `paint` (when they changed) and `ready` (another picture is there). */
+/** Emits `marks`, `paint` (when they changed) and `ready` (another picture is there). */
 export class Easel extends EventTarget {
   #image = /** @type {HTMLImageElement} */ (el("img", { "data-testid": "easel-picture" }));
   #paint = /** @type {HTMLCanvasElement} */ (el("canvas", { class: "paint" }));
@@ -17,25 +20,30 @@ export class Easel extends EventTarget {
   );
   #sheet = el("div", { class: "sheet", tabindex: "0", "data-testid": "easel" });
   #ring = el("span", { class: "ring", "aria-hidden": "true" });
-  /** @type {"points"|"brush"|""} */
-  #tool = "";
+  /** @type {"marks"|"brush"} */
+  #tool = "marks";
   /** @type {number|null} Of the pointer that paints. */
   #painting = null;
   root = el("div", { class: "easel" });
+  #keys;
+  #pointer;
   brush;
   marks;
 
-  constructor() {
+  /** @param {import("./studio-marks.js").MarkFields} fields What marks are for. */
+  constructor(fields) {
     super();
     this.brush = new Brush(this.#paint);
-    const dots = svg("svg", { class: "dots", "aria-hidden": "true" });
-    this.marks = new Marks(dots, this.#sheet, () => this.size);
-    this.#sheet.append(this.#image, this.#found, this.#paint, dots, this.#ring);
+    this.marks = new Marks(fields, () => this.size);
+    this.#sheet.append(this.#image, this.#found, this.#paint, this.#ring);
+    const view = new MarkView(this.marks, this.#sheet);
+    this.#keys = new MarkKeys(this.#sheet, this.marks, view);
+    this.#pointer = new MarkPointer(this.#sheet, this.marks, view, (event) => this.#place(event));
     this.root.append(this.#sheet);
     this.#image.alt = "";
     this.#image.addEventListener("load", () => this.#loaded());
     this.brush.addEventListener("change", () => this.dispatchEvent(new Event("paint")));
-    this.marks.addEventListener("change", () => this.dispatchEvent(new Event("points")));
+    this.marks.addEventListener("change", () => this.dispatchEvent(new Event("marks")));
     this.#followPointer();
   }
 
@@ -44,14 +52,27 @@ export class Easel extends EventTarget {
     return { width: this.#image.naturalWidth, height: this.#image.naturalHeight };
   }
 
-  /** What clicks and strokes do. @param {"points"|"brush"|""} tool */
+  /** What clicks and strokes do. @param {"marks"|"brush"} tool */
   set tool(tool) {
+    const marking = tool === "marks";
     this.#tool = tool;
     this.#sheet.dataset.tool = tool;
-    this.marks.active = tool === "points";
-    this.#sheet.tabIndex = tool === "points" ? 0 : -1;
-    this.#sheet.setAttribute("role", tool === "points" ? "application" : "img");
-    this.#sheet.setAttribute("aria-label", t(tool ? `easel.${tool}` : "easel.picture"));
+    this.#keys.active = this.#pointer.active = marking;
+    this.#sheet.tabIndex = marking ? 0 : -1;
+    this.#sheet.setAttribute("role", marking ? "application" : "img");
+    this.#sheet.setAttribute("aria-label", this.#name());
+  }
+
+  /** Whether fingers draw boxes; else they scroll. @param {boolean} draw */
+  set fingers(draw) {
+    this.#pointer.fingers = draw;
+    this.#sheet.toggleAttribute("data-fingers", draw);
+  }
+
+  #name() {
+    if (this.#tool === "brush") return t("easel.brush");
+    const boxes = this.marks.mostBoxes > 0;
+    return [t("easel.marks"), ...(boxes ? [t("easel.marks.boxes")] : [])].join(" ");
   }
 
   /** @param {string} url Of the picture. */
@@ -59,20 +80,17 @@ export class Easel extends EventTarget {
     if (this.#image.getAttribute("src") !== url) this.#image.src = url;
   }
 
-  /** Shows a mask that was found, or none. @param {Blob|null} mask */
-  async showMask(mask) {
+  /** Shows masks that were found, those of several objects as one. @param {Blob[]} masks */
+  async showMasks(masks) {
     const { width, height } = this.size;
-    const bitmap = mask && (await createImageBitmap(mask));
+    const bitmaps = await Promise.all(masks.map((mask) => createImageBitmap(mask)));
     this.#found.width = width;
     this.#found.height = height;
-    if (!bitmap) return;
-    drawMask(
-      /** @type {CanvasRenderingContext2D} */ (this.#found.getContext("2d")),
-      bitmap,
-      width,
-      height,
-    );
-    bitmap.close();
+    const context = /** @type {CanvasRenderingContext2D} */ (this.#found.getContext("2d"));
+    for (const bitmap of bitmaps) {
+      drawMask(context, bitmap, width, height);
+      bitmap.close();
+    }
   }
 
   #loaded() {
@@ -80,7 +98,7 @@ export class Easel extends EventTarget {
     const fits = width * height <= MOST_PIXELS;
     this.brush.reset(fits ? width : 1, fits ? height : 1);
     this.brush.width = Math.round(Math.max(width, height) / 16);
-    this.marks.points = [];
+    this.marks.reset();
     this.#found.width = width;
     this.dispatchEvent(new Event("ready"));
   }
@@ -88,7 +106,6 @@ export class Easel extends EventTarget {
   #followPointer() {
     const sheet = this.#sheet;
     sheet.addEventListener("pointerdown", (event) => {
-      if (this.#tool === "points") this.marks.press(event, this.#place(event));
       if (this.#tool !== "brush" || event.button !== 0 || this.#painting !== null) return;
       event.preventDefault();
       this.#painting = event.pointerId;
@@ -109,7 +126,7 @@ export class Easel extends EventTarget {
       });
     }
     sheet.addEventListener("contextmenu", (event) => {
-      if (this.#tool === "points") event.preventDefault();
+      if (this.#tool === "marks") event.preventDefault();
     });
   }
 

@@ -6,6 +6,7 @@ import { makeControl } from "./studio-controls.js";
 import { fieldsOf } from "./studio-schema.js";
 
 /** @typedef {import("./studio-schema.js").Field} Field */
+/** @typedef {import("./studio-marks.js").MarkFields} MarkFields */
 
 /**
  * @typedef {object} Shown
@@ -17,11 +18,10 @@ import { fieldsOf } from "./studio-schema.js";
 
 /** Emits `change` when the user changed a value, `input` while it is being changed. */
 export class Form extends EventTarget {
-  #root;
   /** @type {Map<string, Shown>} */
   #shown = new Map();
-  /** Points are not entered in the form, but on the picture. @type {Field|null} */
-  points = null;
+  /** What is not entered in the form, but on the picture. @type {MarkFields} */
+  marks;
 
   /**
    * @param {HTMLElement} root Gets the fields.
@@ -29,9 +29,11 @@ export class Form extends EventTarget {
    */
   constructor(root, schema) {
     super();
-    this.#root = root;
     const fields = fieldsOf(schema);
-    this.points = fields.find(({ control }) => control === "points") ?? null;
+    this.marks = {
+      points: fields.find(({ control }) => control === "points") ?? null,
+      boxes: fields.find(({ control }) => control === "boxes") ?? null,
+    };
     root.replaceChildren(...this.#sections(fields));
     root.oninput = () => this.dispatchEvent(new Event("input"));
     root.onchange = () => this.dispatchEvent(new Event("change"));
@@ -98,7 +100,7 @@ export class Form extends EventTarget {
     const groups = new Map();
     const main = [];
     for (const field of fields) {
-      if (field.control === "points") continue;
+      if (field === this.marks.points || field === this.marks.boxes) continue;
       if (field.control === "group") groups.set(field.label, this.#flat(field.fields));
       else if (!field.group) main.push(this.#field(field));
       else groups.set(field.group, [...(groups.get(field.group) ?? []), this.#field(field)]);

@@ -1,4 +1,4 @@
-/** All inputs of a generator, and the picture among them that is clicked and painted on. */
+/** All inputs of a generator, and the picture among them that is marked and painted on. */
 
 import { el } from "./dom.js";
 import { t } from "./i18n.js";
@@ -10,7 +10,7 @@ import { Slot, label } from "./studio-slot.js";
 /** @typedef {import("./studio-api.js").Given} Given */
 
 /**
- * Emits `change` (other files), `points`, and `picture` (the picture to click on is there).
+ * Emits `change` (other files), `marks`, and `picture` (the picture to mark is there).
  */
 export class Inputs extends EventTarget {
   #media;
@@ -27,9 +27,9 @@ export class Inputs extends EventTarget {
    * @param {HTMLElement} root
    * @param {import("./studio-api.js").Generator} generator
    * @param {import("./studio-media.js").Media} media
-   * @param {boolean} points Whether points are clicked.
+   * @param {import("./studio-marks.js").MarkFields} marks What is marked on the picture.
    */
-  constructor(root, generator, media, points) {
+  constructor(root, generator, media, marks) {
     super();
     this.#media = media;
     this.#slots = generator.inputs.map((input) => new Slot(input, media));
@@ -39,7 +39,8 @@ export class Inputs extends EventTarget {
     for (const slot of this.#slots) {
       slot.addEventListener("change", () => this.dispatchEvent(new Event("change")));
     }
-    if (this.#picture && (points || this.#mask)) this.#addEasel(this.#picture, points);
+    const marking = marks.points !== null || marks.boxes !== null;
+    if (this.#picture && (marking || this.#mask)) this.#addEasel(this.#picture, marks, marking);
   }
 
   /** Frees what is kept of files. */
@@ -106,12 +107,13 @@ export class Inputs extends EventTarget {
 
   /**
    * @param {Slot} slot
-   * @param {boolean} points
+   * @param {import("./studio-marks.js").MarkFields} fields
+   * @param {boolean} marks Whether there is any.
    */
-  #addEasel(slot, points) {
-    const easel = new Easel();
+  #addEasel(slot, fields, marks) {
+    const easel = new Easel(fields);
     this.easel = easel;
-    const tools = new EaselTools(easel, { points, brush: this.#mask !== undefined });
+    const tools = new EaselTools(easel, { marks, brush: this.#mask !== undefined });
     const box = el("div", {}, tools.root, easel.root);
     box.hidden = true;
     slot.place.append(box);
@@ -124,11 +126,11 @@ export class Inputs extends EventTarget {
     });
     this.#mask?.addEventListener("change", () => this.#loadMask());
     easel.addEventListener("ready", () => {
-      void easel.showMask(null);
+      void easel.showMasks([]);
       void this.#loadMask();
       this.dispatchEvent(new Event("picture"));
     });
-    easel.addEventListener("points", () => this.dispatchEvent(new Event("points")));
+    easel.addEventListener("marks", () => this.dispatchEvent(new Event("marks")));
   }
 
   /** A mask that is given becomes paint, to be seen and changed. */

@@ -1,4 +1,4 @@
-/** Masks that follow the clicks: each change of the points is a job of its own, the newest wins. */
+/** Masks that follow points and boxes: each change is a job of its own, the newest wins. */
 
 import { Problem } from "./problem.js";
 import { isPending } from "./studio-jobs.js";
@@ -9,8 +9,8 @@ const PRIORITY = 1000;
 /** @typedef {import("./studio-api.js").Job} Job */
 
 /**
- * Emits `busy` (CustomEvent<boolean>), `mask` (CustomEvent<{job: Job, mask: Blob}>) and `wrong`
- * (CustomEvent<Problem>).
+ * Emits `busy` (CustomEvent<boolean>), `masks` (CustomEvent<{job: Job, masks: Blob[]}>) and
+ * `wrong` (CustomEvent<Problem>).
  */
 export class LiveMask extends EventTarget {
   #api;
@@ -120,15 +120,15 @@ export class LiveMask extends EventTarget {
   /** @param {Job} job */
   async #show(job) {
     const asked = this.#asked;
-    const file = bestMask(job);
+    const files = surestMasks(job);
     try {
-      if (!file) throw new Problem("NoMask");
-      const mask = await this.#media.blob(file.url);
+      if (!files.length) throw new Problem("NoMask");
+      const masks = await Promise.all(files.map(({ url }) => this.#media.blob(url)));
       if (asked !== this.#asked) return this.#leave(job.id);
       const before = this.#shown;
       this.#shown = job.id;
       this.#leave(before);
-      this.dispatchEvent(new CustomEvent("mask", { detail: { job, mask } }));
+      this.dispatchEvent(new CustomEvent("masks", { detail: { job, masks } }));
       this.dispatchEvent(new CustomEvent("busy", { detail: false }));
     } catch (error) {
       if (asked === this.#asked) this.#fail(Problem.from(error));
@@ -142,10 +142,18 @@ export class LiveMask extends EventTarget {
   }
 }
 
-/** Of several masks the one with the highest score. @param {Job} job */
-function bestMask({ files, values }) {
+/**
+ * Of each object the mask with the highest score; all masks where none is said to be for an object.
+ * @param {Job} job
+ */
+function surestMasks({ files, values }) {
   const masks = files.filter(({ kind }) => kind === "mask");
-  const scores = Array.isArray(values.scores) ? values.scores.flat() : [];
-  const best = scores.length === masks.length ? scores.indexOf(Math.max(...scores)) : 0;
-  return masks[best];
+  if (!Array.isArray(values.masks)) return masks;
+  /** @type {Map<number, {file: string, object: number, score: number}>} */
+  const surest = new Map();
+  for (const one of values.masks) {
+    if (one.score > (surest.get(one.object)?.score ?? -1)) surest.set(one.object, one);
+  }
+  const names = new Set([...surest.values()].map(({ file }) => file));
+  return masks.filter(({ name }) => names.has(name));
 }

@@ -1,123 +1,178 @@
-/** The points on a picture: added by clicks or by the keyboard, removed by a click on them. */
+/** What is marked on a picture: points and boxes, in the order in which they came. No DOM. */
 
-import { svg } from "./dom.js";
+import { boxBetween, boxParameters, boxesIn, freeNumber, objectAt } from "./studio-boxes.js";
+import { pointParameters, pointsIn } from "./studio-points.js";
+import { boxShape } from "./studio-schema.js";
 
-/** How near a click has to be to a point to remove it, in pixels of the screen. */
-const NEAR = 12;
-const KEY_STEPS = /** @type {Record<string, [number, number]>} */ ({
-  ArrowLeft: [-1, 0],
-  ArrowRight: [1, 0],
-  ArrowUp: [0, -1],
-  ArrowDown: [0, 1],
-});
-/** How far a key moves the cross, as a share of the picture; and with the shift key. */
-const STEP = 0.01;
-const LEAP = 0.1;
+/** Changes that can be taken back. */
+const UNDOS = 100;
 
 /** @typedef {import("./studio-points.js").Point} Point */
+/** @typedef {import("./studio-boxes.js").Box} Box */
+/** @typedef {import("./studio-schema.js").Field} Field */
+/** @typedef {{points: Field|null, boxes: Field|null}} MarkFields The parameters they are for. */
+/** @typedef {{x: number, y: number}} Place In pixels of the picture. */
 
 /** Emits `change`. */
 export class Marks extends EventTarget {
-  #root;
-  #sheet;
+  #fields;
   #size;
-  /** @type {Point[]} */
-  #points = [];
-  /** Where the keyboard's cross is, in shares of the picture; null: not used. */
-  #cross = /** @type {[number, number]|null} */ (null);
-  active = false;
+  /** @type {(Point|Box)[]} */
+  #list = [];
+  /** @type {(Point|Box)[][]} */
+  #past = [];
   /** Whether clicks add points that are not meant. */
   negative = false;
 
   /**
-   * @param {SVGElement} root
-   * @param {HTMLElement} sheet Hears the keys.
+   * @param {MarkFields} fields
    * @param {() => {width: number, height: number}} size Of the picture.
    */
-  constructor(root, sheet, size) {
+  constructor(fields, size) {
     super();
-    this.#root = root;
-    this.#sheet = sheet;
+    this.#fields = fields;
     this.#size = size;
-    sheet.addEventListener("keydown", (event) => this.#key(event));
-    sheet.addEventListener("blur", () => {
-      this.#cross = null;
-      this.#draw();
-    });
   }
 
   get points() {
-    return [...this.#points];
+    return this.#list.flatMap((mark) => (isBox(mark) ? [] : [mark]));
   }
 
-  set points(points) {
-    this.#points = [...points];
-    this.#draw();
-    this.dispatchEvent(new Event("change"));
+  get boxes() {
+    return this.#list.filter(isBox);
   }
 
-  /**
-   * @param {PointerEvent} event
-   * @param {{x: number, y: number}} place
-   */
-  press({ button, shiftKey }, place) {
-    if (button !== 0 && button !== 2) return;
-    const scale = this.#size().width / this.#sheet.getBoundingClientRect().width;
-    const near = this.#points.find(
-      ({ x, y }) => Math.hypot(x - place.x, y - place.y) <= NEAR * scale,
+  get size() {
+    return this.#size();
+  }
+
+  get empty() {
+    return this.#list.length === 0;
+  }
+
+  /** Whether there is anything to take back. */
+  get undoable() {
+    return this.#past.length > 0;
+  }
+
+  /** Whether points are taken. */
+  get pointable() {
+    return this.#fields.points !== null;
+  }
+
+  /** How many boxes there may be. */
+  get mostBoxes() {
+    const { boxes } = this.#fields;
+    return boxes ? boxShape(boxes.schema).most : 0;
+  }
+
+  /** Begins anew, for another picture. */
+  reset() {
+    this.#past = [];
+    this.#show([]);
+  }
+
+  clear() {
+    if (!this.empty) this.#change([]);
+  }
+
+  undo() {
+    const before = this.#past.pop();
+    if (before) this.#show(before);
+  }
+
+  /** Removes what was added last. */
+  removeLast() {
+    const last = this.#list.at(-1);
+    if (last) this.remove(last);
+  }
+
+  /** @param {Point|Box} mark */
+  remove(mark) {
+    const rest = this.#list.filter((one) => one !== mark);
+    // The points of a box that is gone are for another one, or for the only object.
+    const gone = isBox(mark) ? mark.object : 0;
+    this.#change(
+      rest.map((one) => (isBox(one) || one.object !== gone ? one : { ...one, object: undefined })),
     );
-    const other = shiftKey || button === 2;
-    if (near) this.points = this.#points.filter((point) => point !== near);
-    else this.#add(place, other);
   }
 
   /**
-   * @param {{x: number, y: number}} place
+   * @param {Place} place
    * @param {boolean} other The opposite of what clicks add.
    */
-  #add(place, other) {
-    this.points = [...this.#points, { ...place, meant: this.negative === other }];
+  addPoint({ x, y }, other) {
+    if (this.pointable) this.#change([...this.#list, { x, y, meant: this.negative === other }]);
   }
 
-  /** @param {KeyboardEvent} event */
-  #key(event) {
-    if (!this.active) return;
-    const step = KEY_STEPS[event.key];
-    const { width, height } = this.#size();
-    if (step) {
-      const [x, y] = this.#cross ?? [0.5, 0.5];
-      const by = event.shiftKey ? LEAP : STEP;
-      this.#cross = [clip(x + step[0] * by), clip(y + step[1] * by)];
-      this.#draw();
-    } else if (event.key === "Enter" || event.key === " ") {
-      const [x, y] = (this.#cross ??= [0.5, 0.5]);
-      this.#add({ x: x * width, y: y * height }, event.shiftKey);
-    } else if (event.key === "Backspace" || event.key === "Delete") {
-      this.points = this.#points.slice(0, -1);
-    } else return;
-    event.preventDefault();
+  /**
+   * Where there can be no more boxes, it takes the place of the newest.
+   * @param {Place} one Corner.
+   * @param {Place} other The opposite one.
+   */
+  addBox(one, other) {
+    const newest = this.boxes[this.mostBoxes - 1];
+    const rest = this.#list.filter((mark) => mark !== newest);
+    const box = { ...boxBetween(one, other, this.#size()), object: freeNumber(rest) };
+    this.#change([...rest, box]);
   }
 
-  #draw() {
-    const { width, height } = this.#size();
-    const share = (/** @type {number} */ part, /** @type {number} */ whole) =>
-      `${(100 * part) / (whole || 1)}%`;
-    const dots = this.#points.map(({ x, y, meant }) =>
-      svg("circle", {
-        cx: share(x, width),
-        cy: share(y, height),
-        r: "7",
-        class: meant ? "meant" : "not",
-      }),
+  /**
+   * @param {Box} box
+   * @param {Place} one Corner.
+   * @param {Place} other The opposite one.
+   */
+  resize(box, one, other) {
+    const changed = { ...box, ...boxBetween(one, other, this.#size()) };
+    this.#change(this.#list.map((mark) => (mark === box ? changed : mark)));
+  }
+
+  /**
+   * As parameters say them.
+   * @param {import("./studio-schema.js").Schema} schema Of all parameters.
+   * @returns {Record<string, any>}
+   */
+  parameters(schema) {
+    const { points: pointField, boxes: boxField } = this.#fields;
+    const { points, boxes } = this;
+    const numbered = points.map((point) => ({
+      ...point,
+      object: point.object ?? objectAt(point, boxes),
+    }));
+    return {
+      ...(pointField && points.length
+        ? pointParameters(numbered, pointField, this.#size(), schema)
+        : {}),
+      ...(boxField && boxes.length ? boxParameters(boxes, boxField) : {}),
+    };
+  }
+
+  /** The other way round. @param {Record<string, any>} params */
+  load(params) {
+    const { points, boxes } = this.#fields;
+    const size = this.#size();
+    const around = boxes ? boxesIn(params, boxes, size) : [];
+    const clicked = (points ? pointsIn(params, points, size) : []).map((point) =>
+      // Further boxes may take what is for the object that it would be for anyway.
+      point.object === objectAt(point, around) ? { ...point, object: undefined } : point,
     );
-    const cross = this.#cross
-      ? [svg("circle", { cx: share(this.#cross[0], 1), cy: share(this.#cross[1], 1), r: "11", class: "cross" })]
-      : [];
-    this.#root.replaceChildren(...dots, ...cross);
+    this.#change([...around, ...clicked]);
+  }
+
+  /** @param {(Point|Box)[]} list */
+  #change(list) {
+    this.#past = [...this.#past, this.#list].slice(-UNDOS);
+    this.#show(list);
+  }
+
+  /** @param {(Point|Box)[]} list */
+  #show(list) {
+    this.#list = list;
+    this.dispatchEvent(new Event("change"));
   }
 }
 
-/** @param {number} share */
-function clip(share) {
-  return Math.min(0.999, Math.max(0, share));
+/** @param {Point|Box} mark @returns {mark is Box} */
+function isBox(mark) {
+  return "left" in mark;
 }

@@ -2,7 +2,13 @@
 
 import { pointShape } from "./studio-schema.js";
 
-/** @typedef {{x: number, y: number, meant: boolean}} Point In pixels of the picture. */
+/**
+ * @typedef {object} Point In pixels of the picture.
+ * @property {number} x
+ * @property {number} y
+ * @property {boolean} meant
+ * @property {number} [object] Number of the object that it is for, where that is said.
+ */
 
 /** Names of a list of labels beside the list of points. */
 const LABELS = /^(point_)?labels$/;
@@ -16,13 +22,18 @@ const LABELS = /^(point_)?labels$/;
  */
 export function pointParameters(points, field, picture, schema) {
   const shape = pointShape(field.schema);
-  const list = points.map(({ x, y, meant }) => {
+  const list = points.map(({ x, y, meant, object }) => {
     const place = shape.shares
       ? [x / picture.width, y / picture.height]
       : [Math.floor(x), Math.floor(y)];
     const label = shape.flags ? meant : Number(meant);
     if (!shape.objects) return shape.label ? [...place, label] : place;
-    return { x: place[0], y: place[1], ...(shape.label ? { [shape.label]: label } : {}) };
+    return {
+      x: place[0],
+      y: place[1],
+      ...(shape.label ? { [shape.label]: label } : {}),
+      ...(shape.numbered && object ? { object } : {}),
+    };
   });
   const beside = Object.keys(schema.properties ?? {}).find((name) => LABELS.test(name));
   const labels = points.map(({ meant }) => Number(meant));
@@ -37,7 +48,7 @@ export function pointParameters(points, field, picture, schema) {
  * @returns {Point[]}
  */
 export function pointsIn(params, field, picture) {
-  const { objects, label, shares } = pointShape(field.schema);
+  const { objects, label, shares, numbered } = pointShape(field.schema);
   const list = params[field.name];
   if (!Array.isArray(list)) return [];
   const beside = Object.entries(params).find(([name]) => LABELS.test(name))?.[1];
@@ -45,6 +56,7 @@ export function pointsIn(params, field, picture) {
     const [x, y] = objects ? [point.x, point.y] : point;
     const said = label ? point[objects ? label : 2] : (beside?.[n] ?? 1);
     const [width, height] = shares ? [picture.width, picture.height] : [1, 1];
-    return { x: x * width, y: y * height, meant: Boolean(said) };
+    const object = numbered ? point.object : undefined;
+    return { x: x * width, y: y * height, meant: Boolean(said), object };
   });
 }

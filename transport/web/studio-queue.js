@@ -1,6 +1,6 @@
 /** The queue: a card for each pending job, and those that finished last. */
 
-import { byId, el, on, say } from "./dom.js";
+import { byId, on, say } from "./dom.js";
 import { t } from "./i18n.js";
 import { JobCard } from "./studio-job-card.js";
 

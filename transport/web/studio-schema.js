@@ -19,6 +19,7 @@
  * @property {number} [exclusiveMaximum]
  * @property {number} [multipleOf]
  * @property {number} [maxLength]
+ * @property {number} [maxItems]
  * @property {string} [x-unit]
  * @property {string} [x-widget]
  * @property {string} [x-group]
@@ -27,7 +28,7 @@
 
 /**
  * @typedef {"text"|"area"|"number"|"slider"|"seed"|"choice"|"choices"|"flag"|"colour"|"points"|
- *   "group"|"json"} Control
+ *   "boxes"|"group"|"json"} Control
  */
 
 /**
@@ -48,6 +49,7 @@
 
 /** The widest range of integers for which a slider makes sense. */
 const WIDEST = 4096;
+const EDGES = ["left", "top", "right", "bottom"];
 
 /**
  * @param {Schema} schema Of all parameters.
@@ -126,7 +128,9 @@ function controlOf(schema, name) {
 function arrayControl({ items, prefixItems }, name) {
   if (typeof items !== "object" || prefixItems) return "json";
   if (items.enum) return "choices";
-  if (items.properties?.x && items.properties.y) return "points";
+  const { properties } = items;
+  if (properties?.x && properties.y) return "points";
+  if (properties && EDGES.every((edge) => edge in properties)) return "boxes";
   const pair = items.prefixItems?.length ?? 0;
   return /point/.test(name) && items.type === "array" && pair >= 2 && pair <= 3 ? "points" : "json";
 }
@@ -164,6 +168,7 @@ function finest(width) {
  * @property {string} label Empty where points have none.
  * @property {boolean} flags Labels are true and false, or 1 and 0.
  * @property {boolean} shares Coordinates are shares of the picture, or pixels.
+ * @property {boolean} numbered A property `object` tells which object a point is for.
  */
 
 /**
@@ -175,13 +180,31 @@ export function pointShape({ items }) {
   const { properties, prefixItems } = item;
   if (!properties) {
     const label = (prefixItems?.length ?? 2) > 2 ? "2" : "";
-    return { objects: false, label, flags: false, shares: prefixItems?.[0].maximum === 1 };
+    const shares = prefixItems?.[0].maximum === 1;
+    return { objects: false, label, flags: false, shares, numbered: false };
   }
-  const label = Object.keys(properties).find((key) => key !== "x" && key !== "y") ?? "";
+  const label = Object.keys(properties).find((key) => !["x", "y", "object"].includes(key)) ?? "";
   return {
     objects: true,
     label,
     flags: properties[label]?.type === "boolean",
     shares: properties.x.maximum === 1,
+    numbered: "object" in properties,
   };
+}
+
+/**
+ * How a list of boxes is written: objects with left, top, right and bottom in pixels.
+ * @typedef {object} BoxShape
+ * @property {boolean} numbered A property `object` tells which object a box is for.
+ * @property {number} most How many boxes there may be.
+ */
+
+/**
+ * @param {Schema} schema Of a field with the control `boxes`.
+ * @returns {BoxShape}
+ */
+export function boxShape({ items, maxItems = Infinity }) {
+  const { object } = /** @type {Schema} */ (items).properties ?? {};
+  return { numbered: object !== undefined, most: Math.min(maxItems, object?.maximum ?? Infinity) };
 }

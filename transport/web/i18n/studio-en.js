@@ -42,20 +42,25 @@ export const en = {
   "slot.unfit": "Only {kinds} fit here.",
   "slot.unreadable": "The browser cannot read that picture.",
 
-  "easel.picture": "Picture",
-  "easel.points":
+  "easel.marks":
     "Picture to click on. Arrow keys move a cross, Enter adds a point, with Shift one that is left out, Delete removes the last.",
+  "easel.marks.boxes": "B begins a box and ends it, Escape gives it up.",
   "easel.brush": "Picture to paint a mask on",
   "easel.tools": "What the pointer does",
   "easel.sign": "What clicks add",
   "easel.mode": "What the brush does",
-  "easel.do.points": "Points",
+  "easel.do.marks": "Mark",
   "easel.do.brush": "Brush",
   "easel.do.in": "Add",
   "easel.do.out": "Leave out",
+  "easel.do.tap": "Tap points",
+  "easel.do.box": "Draw boxes",
   "easel.do.paint": "Paint",
   "easel.do.erase": "Erase",
+  "easel.fingers": "What a finger does",
   "easel.points.hint": "Click what you mean; Shift or a right click leaves out.",
+  "easel.boxes.hint": "Drag a box around an object.",
+  "easel.box.remove": "Remove box {n}: {width} × {height} px at {left}, {top}",
   "easel.width": "Size",
   "easel.undo": "Undo",
   "easel.clear": "Clear",
@@ -145,6 +150,9 @@ export const en = {
   "error.UnknownGenerator.do": "It may have been updated: reload the page.",
   "error.JobNotFound": "The server no longer has this job.",
   "error.JobNotFound.do": "It may have been removed to make room.",
+  "error.ModelNotFound": "The server does not have that model.",
+  "error.ModelNotFound.do":
+    "Name another one, or run “python server.py models pull” with its name on the server.",
   "error.NoMask": "Nothing was found there.",
   "error.NoMask.do": "Click somewhere else.",
 };
