@@ -52,7 +52,7 @@ def run(quick: bool = False) -> list[Row]:
             page = _Page(browser, address, "flash")
             rows = _in_step(page, many)
             rows += _delays(page, some, ", hard cuts")
-            rows += [_socket(page, few), _texts(page, few), _interrupts(page, few)]
+            rows += [_socket(page, few), _texts(page, few), *_interrupts(page, few)]
             page.close()
         with demo_server() as address:
             page = _Page(browser, address, "demo")
@@ -263,14 +263,22 @@ def _texts(page: _Page, runs: int) -> Row:
     return delay_row(f"text of 200 words by espeak-ng to first sound, {runs} runs", times, 400)
 
 
-def _interrupts(page: _Page, runs: int) -> Row:
+def _interrupts(page: _Page, runs: int) -> list[Row]:
     chance = random.Random(5)
-    times = []
+    times, heard = [], []
     for number in range(runs):
         page.rest(chance)
         page.play(unbroken_talk(number))
         time.sleep(chance.uniform(0.6, 2.0))
         asked = page.ask("interrupt")["asked"]
         logs = page.logs(lambda logs: logs.event("stream/interrupted") is not None)
-        times.append(max(logs.sounds) - asked)
-    return delay_row(f"interrupt to the end of the last sound, {runs} runs", times, 100)
+        cut = logs.event("stream/interrupted")
+        assert cut is not None
+        end = logs.handed_over(cut["rtp_timestamp"] + DECODER_DELAY)
+        assert end is not None
+        times.append(end - asked)
+        heard.append(max(logs.sounds) - asked)
+    return [
+        delay_row(f"interrupt to the end of the last sound, {runs} runs", times, 100),
+        delay_row("the same in an AudioWorklet", heard),
+    ]
