@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from math import floor
+from math import ceil, floor
 from typing import Final
 
 Clock = Callable[[], float]
@@ -25,6 +25,11 @@ _ROUNDING = 1e-6
 def aligned(at: float) -> float:
     """Return the latest moment of the grid that is not after another one."""
     return floor(at / GRID + _ROUNDING) * GRID
+
+
+def soonest(at: float) -> float:
+    """Return the earliest moment of the grid that is not before another one."""
+    return ceil(at / GRID - _ROUNDING) * GRID
 
 
 def nearest(at: float) -> float:

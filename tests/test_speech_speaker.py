@@ -101,7 +101,7 @@ def test_the_first_voice_and_the_first_picture_of_the_gesture_are_due_together()
         _, (gesture, state) = stage.motion()
         assert state == "gesture"
         assert begun + 0.060 == pytest.approx(gesture, abs=1e-6)
-        assert asked - GRID < begun <= asked + 0.085
+        assert asked <= begun <= asked + 0.09
 
 
 def test_all_packets_are_due_on_the_grid_of_receivers() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.clock import aligned, nearest
+from engine.clock import nearest, soonest
 from engine.motion.step import REST_STATE, SPEAKING_STATE
 from engine.speech.activity import Activity
 from engine.speech.sound import PACKET_MS
@@ -180,7 +180,7 @@ class Speaker:
             return False
         current = self._current = self._queue.popleft()
         # What follows directly goes on in the same rhythm, however late it is asked for.
-        self._begin = self._free if now - self._free < _SLOT else aligned(now)
+        self._begin = self._free if now - self._free < _SLOT else soonest(now)
         self._position, self._gap, self._announced = 0, None, False
         if self._mover is None or self._moving:
             return True
@@ -205,8 +205,10 @@ class Speaker:
             return None
         if after_gap or late > _MAX_LAG:
             # What comes after a gap is played from now on, not faster.
-            at, self._gap = aligned(now), None
+            at, self._gap = soonest(now), None
             self._begin = at - self._position * _SLOT
+            if at > now:
+                return None
         if not self._announced:
             self._announced = True
             self._on_event(Started(current, at))
