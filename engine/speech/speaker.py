@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.clock import nearest, soonest
+from engine.clock import GRID, nearest, soonest
 from engine.motion.step import REST_STATE, SPEAKING_STATE
 from engine.speech.activity import Activity
 from engine.speech.sound import PACKET_MS
@@ -179,8 +179,8 @@ class Speaker:
         if not self._queue or not self._queue[0].ready(0):
             return False
         current = self._current = self._queue.popleft()
-        # What follows directly goes on in the same rhythm, however late it is asked for.
-        self._begin = self._free if now - self._free < _SLOT else soonest(now)
+        # What follows directly goes on in the same rhythm, though timers are a little late.
+        self._begin = self._free if now - self._free < GRID else soonest(now)
         self._position, self._gap, self._announced = 0, None, False
         if self._mover is None or self._moving:
             return True
