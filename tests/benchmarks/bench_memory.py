@@ -122,7 +122,7 @@ def _loading(spec: ModelSpec[Any]) -> list[Row]:
     copies = grown.peak / spec.bytes
     return [
         Row(f"loading {spec.bytes / MB:.0f} MB: peak of the process", f"{copies:.2f} copies",
-            "<= 1.1 copies", copies <= 1.1),
+            "< 2 copies", copies < 2),
     ]  # fmt: skip
 
 
