@@ -15,11 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from engine.jobs.events import JobFeed, Subscription
+from engine.jobs.feed import JobFeed
 from engine.jobs.live import signal_path
 from engine.jobs.opening import Jobs, open_jobs
 from engine.jobs.settings import JobSettings
 from engine.jobs.spec import Job
+from engine.jobs.subscriptions import Subscription
 from engine.jobs.supervisor import Supervisor
 
 ROOT = Path(__file__).resolve().parent.parent

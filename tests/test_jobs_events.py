@@ -7,9 +7,11 @@ import pytest
 
 from engine.jobs.attempt import Outcome, Report
 from engine.jobs.errors import JobNotFound
-from engine.jobs.events import EventKind, JobEvent, JobFeed, Subscription
+from engine.jobs.events import EventKind, JobEvent
+from engine.jobs.feed import JobFeed
 from engine.jobs.opening import open_jobs
 from engine.jobs.spec import JobError, JobSpec
+from engine.jobs.subscriptions import Subscription
 from tests.jobs_parts import Bench, bench, settings
 
 pytest_plugins = ("tests.jobs_fixtures",)
@@ -82,6 +84,26 @@ def test_who_comes_late_hears_how_it_ended(parts: Bench) -> None:
     news = Follower(JobFeed(parts.jobs), job.id).news()
     assert kinds(news) == [STATE, LOG, DONE]
     assert news[0].data["error"] == {"kind": "X", "description": "broken", "hint": "hint"}
+
+
+def test_who_comes_while_the_feed_looks_is_fed_with_its_next_look(
+    parts: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = JobFeed(parts.jobs)
+    job = parts.queue.enqueue(JobSpec("a"))
+    Follower(feed, job.id)
+    late: list[Follower] = []
+    changes = parts.jobs.store.changes
+
+    def joined() -> int:
+        found = changes()
+        if not late:
+            late.append(Follower(feed, job.id))
+        return found
+
+    monkeypatch.setattr(parts.jobs.store, "changes", joined)
+    feed.poll()
+    assert kinds(late[0].news()) == [STATE, POSITION]
 
 
 def test_a_slow_subscriber_gets_the_newest_and_is_called_once(parts: Bench) -> None:

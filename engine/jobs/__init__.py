@@ -15,7 +15,8 @@ who takes part, in whatever process, only reads it and changes it in short trans
 ``worker``          A process that runs ``generators`` (``running`` one job, ``context`` what the
                     generator sees, ``heartbeat`` the thread that keeps the lease).
 ``supervisor``      Starts and stops worker processes, replaces dead ones, kills what won't stop.
-``events``          Feeds subscribers with what happens to a job, in whichever process it happens.
+``feed``            Feeds ``subscriptions`` with the ``events`` of jobs, in whichever process they
+                    happen.
 ``caching``         Results that are there already; ``machine`` says where they hold.
 ``notices``         Who is to be called when a job has ended.
 ``broker``          Tells workers on other machines of jobs, by Celery: ``announcing`` is the

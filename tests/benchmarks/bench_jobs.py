@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.jobs.events import EventKind, JobFeed, Subscription
+from engine.jobs.events import EventKind
+from engine.jobs.feed import JobFeed
 from engine.jobs.live import LiveSignal, signal_path
 from engine.jobs.opening import Jobs, open_jobs
 from engine.jobs.priority import thread_count
@@ -21,6 +22,7 @@ from engine.jobs.queue import JobQueue
 from engine.jobs.settings import JobSettings
 from engine.jobs.spec import Job, JobSpec, JobState
 from engine.jobs.submit import Submitter
+from engine.jobs.subscriptions import Subscription
 from tests.benchmarks.job_storm import leftovers, storm
 from tests.benchmarks.table import Row, percentile
 from tests.jobs_host import Watcher, working

@@ -22,7 +22,7 @@ _ID = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?")
 
 async def job_events(request: web.Request, body: None) -> web.StreamResponse:
     """Send what happens to a job, from how it stands to its end."""
-    from engine.jobs.events import Subscription
+    from engine.jobs.subscriptions import Subscription
 
     room, job_id = request.app[JOBS], request.match_info["id"]
     backend = await room.desk.backend()
@@ -55,7 +55,7 @@ async def job_events(request: web.Request, body: None) -> web.StreamResponse:
 
 async def all_events(request: web.Request, body: None) -> web.StreamResponse:
     """Send what happens to all jobs."""
-    from engine.jobs.events import QueueSubscription
+    from engine.jobs.subscriptions import QueueSubscription
 
     room = request.app[JOBS]
     backend = await room.desk.backend()

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from engine.jobs.announcing import Announcer
 from engine.jobs.broker import BrokerLink
 from engine.jobs.errors import LiveSignalRefused
-from engine.jobs.events import JobFeed
+from engine.jobs.feed import JobFeed
 from engine.jobs.live import LiveSignal, signal_path
 from engine.jobs.opening import Jobs, open_jobs
 from engine.jobs.settings import JobSettings
