@@ -10,7 +10,7 @@ from tests.jobs_parts import Bench, bench
 from tests.object_store_services import Bucket, keys_in_environment, s3_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_bucket() -> Iterator[Callable[[], Bucket]]:
     """Makes buckets in a running server."""
     with s3_server() as make:
