@@ -188,6 +188,18 @@ def test_an_interrupt_ends_everything_at_once_and_the_avatar_rests() -> None:
     assert (state, due) == ("idle", pytest.approx(1.32, abs=0.06))
 
 
+def test_what_was_cut_off_in_a_gap_ended_with_its_last_packet() -> None:
+    stage = Stage()
+    stage.speaker.say(utterance("a", 5, complete=False))
+    stage.run(0.3)
+    # Silence is sent meanwhile.
+    stage.speaker.hold(stage.now + SLOT)
+    stage.speaker.interrupt()
+    ended = stage.events[-1]
+    assert isinstance(ended, Ended)
+    assert ended.at == pytest.approx(stage.packets[-1].at + SLOT)
+
+
 def test_one_utterance_of_several_can_be_dropped() -> None:
     stage = Stage()
     a, b, c = (utterance(name, 20) for name in "abc")

@@ -9,7 +9,8 @@ who takes part, in whatever process, only reads it and changes it in short trans
                     transaction.
 ``control``         Cancel, pause, resume, delay, move; hold the whole queue.
 ``history``         Search, page by page; the queue in its order; a job's log.
-``files``           Where inputs, results and previews are.
+``files``           Where inputs, results and previews are: in a folder; ``bucket_files`` also in an
+                    ``object_store`` (``s3``), for machines without a folder in common.
 ``leases``          What workers do: claim a job, renew the lease, report, commit, fail, give back.
 ``expiry``          What anybody may do at any time: take back leases that ended, wake delayed jobs.
 ``worker``          A process that runs ``generators`` (``running`` one job, ``context`` what the

@@ -227,7 +227,7 @@ class Speaker:
     def _end(self, interrupted: bool) -> None:
         current, self._current = self._current, None
         assert current is not None
-        at = self._free if self._announced else None
+        at = self._begin + self._position * _SLOT if self._announced else None
         self._on_event(Ended(current, self.position_ms, interrupted, at))
         self._gap = None
         # A packet of silence comes before the next one, which was encoded to follow silence.
